@@ -1,0 +1,170 @@
+"""Matrix factorisation with Bayesian personalised ranking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from recshield.core.errors import BadValue
+from recshield.core.interfaces import Batch, Objective, Recommender
+from recshield.core.seeds import child
+from recshield.core.surfaces import CLEAN, Budget, Surface, View, covers
+from recshield.data.interactions import DataInfo, Dataset
+from recshield.training.draws import epoch_triplets
+from recshield.training.kernels import FactorTrainer
+from recshield.training.loop import train
+from recshield.training.objectives import Adversarial, ModelLoss
+from recshield.training.progress import report_progress
+
+USER, ITEM = "factors.user", "factors.item"
+
+
+@dataclass(frozen=True)
+class MFConfig:
+    """Settings of `mf`.
+
+    Attributes:
+        dims: width of both tables.
+        std: standard deviation of the truncated normal (cut at two) that start values come from.
+        batch: triplets per update.
+        lr: Adagrad learning rate.
+        accumulator: start value of Adagrad's sums of squares.
+        l2: weight of the squared norms of the rows each triplet reads.
+        epochs: passes over the training rows.
+        fused: use the native kernel where it applies (CPU); false = the generic autograd path.
+    """
+
+    dims: int = 64
+    std: float = 0.01
+    batch: int = 512
+    lr: float = 0.05
+    accumulator: float = 0.1
+    l2: float = 0.0
+    epochs: int = 300
+    fused: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("dims", 1), ("batch", 1), ("epochs", 0)):
+            if getattr(self, name) < least:
+                raise BadValue(f"model 'mf': {name} is {getattr(self, name)}; it is at least {least}")
+        for name in ("std", "lr", "accumulator"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise BadValue(f"model 'mf': {name} is {getattr(self, name)}; it is a finite number above 0")
+        if not (math.isfinite(self.l2) and self.l2 >= 0):
+            raise BadValue(f"model 'mf': l2 is {self.l2}; it is a finite number of at least 0")
+
+
+def truncated_normal(rows: int, width: int, std: float, rng: Generator) -> Tensor:
+    """Return (rows, width) draws cut at two standard deviations; the first rows do not depend on `rows`."""
+    edge = math.erf(2 / math.sqrt(2))
+    uniform = torch.rand((rows, width), generator=rng, dtype=torch.float64)
+    return (torch.erfinv((uniform * 2 - 1) * edge) * math.sqrt(2) * std).float()
+
+
+class MF(Recommender):
+    """Scores are inner products of user and item vectors, trained with BPR (summed over the batch).
+
+    Source: Rendle et al. 2009 (BPR); He et al. 2018 (APR), Eq. 1 and 12 for the perturbed score.
+    """
+
+    name = "mf"
+    config_type = MFConfig
+    exposes = (USER, ITEM)
+    config: MFConfig
+
+    def __init__(self, data: DataInfo, config: MFConfig, rng: Generator) -> None:
+        super().__init__(data, config, rng)
+        self.user = torch.nn.Parameter(truncated_normal(data.n_users, config.dims, config.std, child(rng, USER)))
+        self.item = torch.nn.Parameter(truncated_normal(data.n_items, config.dims, config.std, child(rng, ITEM)))
+        self.surfaces = (
+            Surface(USER, (data.n_users, config.dims), Budget("l2", 0.5)),
+            Surface(ITEM, (data.n_items, config.dims), Budget("l2", 0.5)),
+        )
+
+    def values(self, surface: str) -> Tensor:
+        """Return the table of a surface."""
+        if surface not in (USER, ITEM):
+            return super().values(surface)
+        return self.user if surface == USER else self.item
+
+    def score(self, users: Tensor, view: View = CLEAN) -> Tensor:
+        """Return (B, n_items) inner products."""
+        vectors = view.read(self.surfaces[0], self.user[users], users)
+        return vectors @ view.read(self.surfaces[1], self.item).T
+
+    def margins(self, batch: Batch, view: View = CLEAN) -> Tensor:
+        """Return (B,) score differences (Eq. 12)."""
+        user, item = self.surfaces
+        vectors = view.read(user, self.user[batch.users], batch.users)
+        positive = view.read(item, self.item[batch.positives], batch.positives)
+        negative = view.read(item, self.item[batch.negatives], batch.negatives)
+        return (vectors * (positive - negative)).sum(dim=1)
+
+    def loss(self, batch: Batch, view: View = CLEAN) -> Tensor:
+        """Return the BPR loss summed over the batch (Eq. 1 without its regulariser)."""
+        return torch.nn.functional.softplus(-self.margins(batch, view)).sum()
+
+    def penalty(self, batch: Batch) -> Tensor:
+        """Return l2 times the squared norms of the rows each triplet reads."""
+        if self.config.l2 == 0:
+            return super().penalty(batch)
+        read = (self.user[batch.users], self.item[batch.positives], self.item[batch.negatives])
+        return self.config.l2 * torch.stack([rows.square().sum() for rows in read]).sum()
+
+    def rows(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the users and items of the batch; an item that is positive and negative is one row."""
+        return {USER: batch.users.unique(), ITEM: torch.cat([batch.positives, batch.negatives]).unique()}
+
+    def batches(self, data: Dataset, rng: Generator) -> Iterator[Batch]:
+        """Yield every training row once, in random order, with a fresh negative each."""
+        triplets = epoch_triplets(data.train, rng.initial_seed(), 0)
+        columns = [torch.from_numpy(part).long() for part in (triplets.users, triplets.positives, triplets.negatives)]
+        for users, positives, negatives in zip(*(column.split(self.config.batch) for column in columns), strict=True):
+            yield Batch(users, positives, negatives)
+
+    def fit(self, data: Dataset, objective: Objective, rng: Generator, epochs: int | None = None) -> None:
+        """Train with Adagrad; a fused kernel where objective and device allow it, else the generic path."""
+        count = self.config.epochs if epochs is None else epochs
+        trainer = self._trainer(objective)
+        if trainer is None:
+            settings = self.config
+            optimizer = torch.optim.Adagrad(
+                self.parameters(), lr=settings.lr, initial_accumulator_value=settings.accumulator
+            )
+            train(self, data, objective, optimizer, rng, count)
+            return
+        for epoch in range(count):
+            trainer.epoch(epoch_triplets(data.train, child(rng, "epoch", epoch).initial_seed(), 0))
+            report_progress((epoch + 1) / count)
+        trainer.write()
+
+    def _trainer(self, objective: Objective) -> FactorTrainer | None:
+        """Return the fused trainer for BPR and BPR + one-step l2 adversarial term on CPU, else None."""
+        settings = self.config
+        eps: dict[str, float | None] = {USER: None, ITEM: None}
+        weight = 0.0
+        match objective:
+            case ModelLoss():
+                pass
+            case Adversarial(base=ModelLoss(), target=target, budget=Budget(norm="l2"), steps=1):
+                eps = {name: objective.budget.eps if covers(target, name) else None for name in eps}
+                weight = objective.weight
+            case _:
+                return None
+        if not settings.fused or self.user.device.type != "cpu" or (weight and not any(eps.values())):
+            return None
+        return FactorTrainer(
+            self.user.detach().numpy(),
+            self.item.detach().numpy(),
+            settings.batch,
+            settings.lr,
+            settings.accumulator,
+            settings.l2,
+            eps[USER],
+            eps[ITEM],
+            weight,
+        )

@@ -1,0 +1,31 @@
+"""Random perturbations of the full norm: what any attack that uses a gradient must beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Generator
+
+from recshield.core.interfaces import Access, Attack, Victim
+from recshield.core.norms import random_direction
+from recshield.core.seeds import child
+from recshield.core.surfaces import Budget, Delta
+
+
+@dataclass(frozen=True)
+class Noise(Attack):
+    """A random direction of norm eps on every row that the goal reads (l2: Gaussian direction; linf: random signs).
+
+    Source: He et al. 2018 (APR), section 2.3, the random baseline.
+    """
+
+    name = "noise"
+    access = Access.DATA
+
+    def perturb(self, victim: Victim, budget: Budget, rng: Generator) -> Delta:
+        """Return the noise."""
+        delta = victim.zeros()
+        for surface in victim.surfaces:
+            held, rows = delta[surface.name], victim.rows[surface.name]
+            held[rows] = budget.eps * random_direction(held[rows], surface, budget.norm, child(rng, surface.name))
+        return delta

@@ -1,0 +1,45 @@
+"""Checks on what was compared: LEAKAGE and SAME POPULATION."""
+
+from __future__ import annotations
+
+from recshield.audit.check import FAIL, PASS, Check, Facts, Finding
+from recshield.matrix.results import Results
+
+_HONEST = ("fixed epochs", "validation")
+
+
+class Leakage(Check):
+    """Nothing was chosen on the test rows."""
+
+    number, name = 20, "LEAKAGE"
+    description = "model selection never saw the test rows; an attack that did is labelled"
+
+    def judge(self, facts: Facts, results: Results) -> Finding:
+        """Read how the train step says the model was selected, and what the goal used."""
+        selection = facts["selection"]
+        if selection not in _HONEST:
+            allowed = " or ".join(_HONEST)
+            return Finding(FAIL, f"the model was selected by '{selection}'; a figure to trust needs {allowed}")
+        clean = results.facts(facts["clean_cell"])
+        if clean is not None and clean["selection"] not in _HONEST:
+            return Finding(FAIL, f"the clean model was selected by '{clean['selection']}'")
+        if str(facts["goal"]).endswith(":oracle"):
+            return Finding(PASS, "labelled: the attack uses the test pairs, a strong reference that no attacker has")
+        return Finding(PASS, f"selection: {selection}; the attack saw training rows only")
+
+
+class SamePopulation(Check):
+    """Compared cells were measured on the same users and test items."""
+
+    number, name = 22, "SAME POPULATION"
+    description = "users and test items are identical, by hash, across compared cells"
+
+    def judge(self, facts: Facts, results: Results) -> Finding:
+        """Compare the hash with that of every other cell of the data set."""
+        others = [one for one in results.cells() if one["dataset"] == facts["dataset"]]
+        clean = results.facts(facts["clean_cell"])
+        others += [clean] if clean is not None else []
+        differing = sorted({str(one["system"]) for one in others if one["population"] != facts["population"]})
+        if differing:
+            return Finding(FAIL, f"measured on other users or items than {', '.join(differing)}: not comparable")
+        return Finding(PASS, f"the same {facts['n_users']} users and their test items everywhere")

@@ -1,0 +1,65 @@
+"""Run every check on every cell, and sum up each cell in one word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from recshield.audit.check import FAIL, NOT_RUN, WARN, Check
+from recshield.core.registry import registry
+from recshield.matrix.cells import Cell
+from recshield.matrix.results import Results
+
+UNPROVEN = "unproven"
+
+
+def checks() -> list[Check]:
+    """Return the installed checks in order of their numbers."""
+    return sorted((made() for made in registry().found["check"].values()), key=lambda check: (check.number, check.name))
+
+
+def needs(cell: Cell) -> Mapping[str, Cell]:
+    """Return every cell that some check judges this one by."""
+    return {role: other for check in checks() for role, other in check.needs(cell).items()}
+
+
+def judge(results: Results) -> pd.DataFrame:
+    """Return what every check finds on every attacked cell that was asked for.
+
+    Returns:
+        One row per cell and check that applies: cell, number, check, is_required, verdict, sentence, figures (JSON).
+    """
+    rows: list[dict[str, Any]] = []
+    for facts in results.cells():
+        if facts["is_control"]:
+            continue
+        for check in checks():
+            if not check.applies(facts):
+                continue
+            found = check.judge(facts, results)
+            rows.append(
+                {
+                    "cell": facts["cell"],
+                    "number": check.number,
+                    "check": check.name,
+                    "is_required": check.is_required,
+                    "verdict": found.verdict,
+                    "sentence": found.sentence,
+                    "figures": json.dumps(found.figures, sort_keys=True),
+                }
+            )
+    columns = ["cell", "number", "check", "is_required", "verdict", "sentence", "figures"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summarise(verdicts: pd.DataFrame) -> dict[str, str]:
+    """Return cell -> verdict: fail, else unproven (a required check was not run), else warn, else pass."""
+    summary = {}
+    for cell, found in verdicts.groupby("cell", sort=False):
+        is_unproven = bool(((found["verdict"] == NOT_RUN) & found["is_required"]).any())
+        words = set(found["verdict"])
+        summary[str(cell)] = FAIL if FAIL in words else UNPROVEN if is_unproven else WARN if WARN in words else "pass"
+    return summary

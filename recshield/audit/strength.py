@@ -1,0 +1,114 @@
+"""Checks on whether an attack is as strong as it should be: MONOTONE, ITER>=SINGLE, NOISE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recshield.audit.check import FAIL, PASS, WARN, Check, Facts, Finding, missing, percent, relative
+from recshield.core.settings import ITERATION_TOLERANCE
+from recshield.evaluation.effect import difference
+from recshield.matrix.cells import Cell
+from recshield.matrix.results import Results
+from recshield.matrix.systems import is_gradient
+
+#: A significant loss of effect above this share of the clean figure fails; below it, it warns.
+_SLACK = 0.02
+
+
+class Monotone(Check):
+    """More budget, no less effect."""
+
+    number, name = 5, "MONOTONE"
+    description = "the effect does not shrink as eps grows, beyond the interval over users"
+
+    def judge(self, facts: Facts, results: Results) -> Finding:
+        """Compare with the next smaller eps of the same attack on the same system."""
+        same = ("system", "attack", "surface", "goal", "stage", "norm", "seed")
+        smaller = [
+            one
+            for one in results.cells()
+            if all(one[key] == facts[key] for key in same) and 0 < one["eps"] < facts["eps"]
+        ]
+        if not smaller:
+            return missing("a smaller eps of the same attack")
+        below = max(smaller, key=lambda one: float(one["eps"]))
+        shrinkage = difference(results.values(facts["cell"]), results.values(below["cell"]))
+        clean = float(results.values(facts["clean_cell"]).mean())
+        here, there = relative(facts, results), relative(below, results)
+        sentence = f"{percent(here)} at eps {facts['eps']:.4g}, {percent(there)} at eps {below['eps']:.4g}"
+        figures = {"here": here, "below": there}
+        if shrinkage.is_above_zero:
+            is_large = shrinkage.mean > _SLACK * clean
+            return Finding(FAIL if is_large else WARN, f"the effect shrinks as eps grows: {sentence}", figures)
+        return Finding(PASS, sentence, figures)
+
+
+class IterationHelps(Check):
+    """Many steps are no weaker than one."""
+
+    number, name = 7, "ITER>=SINGLE"
+    description = "the multi-step attack reaches at least the single-step one's loss, and its effect on the metric"
+    is_required = True
+
+    def needs(self, cell: Cell) -> Mapping[str, Cell]:
+        """Return the single-step attack for a multi-step one, and the other way round."""
+        if cell.attack is None or not is_gradient(cell.attack) or cell.eps.value == 0:
+            return {}
+        is_multi = int(cell.attack.option("steps", 1)) > 1
+        return {f"{self.name}.partner": cell.with_attack("fgm" if is_multi else "pgd")}
+
+    def applies(self, facts: Facts) -> bool:
+        """Gradient attacks of some size."""
+        return "gradients" in facts["access"] and facts["eps"] > 0
+
+    def judge(self, facts: Facts, results: Results) -> Finding:
+        """Compare the values of the attacked loss, then the effects on the metric."""
+        partner = self.other(facts, results, "partner")
+        if partner is None:
+            return missing("a single-step and a multi-step attack at the same budget")
+        multi, single = (facts, partner) if facts["attack_steps"] > 1 else (partner, facts)
+        reached, wanted = multi["goal_value"], single["goal_value"]
+        figures = {"multi_step_loss": reached, "single_step_loss": wanted}
+        names = f"{multi['attack']} reaches a loss of {reached:.4f}, {single['attack']} {wanted:.4f}"
+        if not reached >= wanted - ITERATION_TOLERANCE * abs(wanted):
+            return Finding(FAIL, f"{names}: the multi-step attack is the weaker one", figures)
+        shortfall = difference(results.values(multi["cell"]), results.values(single["cell"]))
+        if shortfall.is_above_zero:
+            lost = f"{percent(relative(multi, results))} against {percent(relative(single, results))}"
+            sentence = f"{names}, yet takes less from the metric ({lost}): the attacked loss is not the metric"
+            return Finding(WARN, sentence, figures)
+        return Finding(PASS, names, figures)
+
+
+class BeatsNoise(Check):
+    """A gradient is worth more than chance."""
+
+    number, name = 9, "NOISE"
+    description = "random noise of the same norm is weaker than the gradient attack"
+    is_required = True
+
+    def needs(self, cell: Cell) -> Mapping[str, Cell]:
+        """Return noise at the same budget."""
+        if cell.attack is None or not is_gradient(cell.attack) or cell.eps.value == 0:
+            return {}
+        return {f"{self.name}.noise": cell.with_attack("noise")}
+
+    def applies(self, facts: Facts) -> bool:
+        """Gradient attacks of some size."""
+        return "gradients" in facts["access"] and facts["eps"] > 0
+
+    def judge(self, facts: Facts, results: Results) -> Finding:
+        """Compare the two over users."""
+        noise = self.other(facts, results, "noise")
+        if noise is None:
+            return missing("random noise at the same budget")
+        lead = difference(results.values(facts["cell"]), results.values(noise["cell"]))
+        here, there = relative(facts, results), relative(noise, results)
+        figures = {"attack": here, "noise": there}
+        both = f"{percent(here)} against {percent(there)} for noise of norm {noise['measured_norm']:.4g}"
+        if lead.is_below_zero:
+            return Finding(PASS, both, figures)
+        if lead.is_above_zero:
+            sentence = f"weaker than noise: {both}; the attack or its loss is the wrong one, no worst case"
+            return Finding(FAIL, sentence, figures)
+        return Finding(WARN, f"not distinguishable from noise over {lead.n_users} users: {both}", figures)

@@ -1,0 +1,35 @@
+"""The typer application and its commands."""
+
+from __future__ import annotations
+
+import typer
+
+from recshield.cli import audit, datasets, matrix, plugins, show
+
+app = typer.Typer(
+    name="recshield",
+    help="Cross attacks on recommender systems with defenses; every figure carries a credibility verdict.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+) -> None:
+    if version:
+        from recshield import __version__
+
+        typer.echo(f"recshield {__version__}")
+        raise typer.Exit
+
+
+app.command("matrix")(matrix.matrix)
+app.command("show")(show.show)
+app.command("audit")(audit.audit)
+app.command("plugins")(plugins.plugins)
+app.command("datasets")(datasets.datasets)

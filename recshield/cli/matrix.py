@@ -1,0 +1,145 @@
+"""`recshield matrix`: plan, run, judge, save, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from recshield.run import MatrixRun, Prepared
+
+
+def matrix(
+    models: Annotated[str, typer.Option(help="Systems, comma separated: popular,mf,amf,mf+advreg:eps=1,epochs=50")],
+    attacks: Annotated[str, typer.Option(help="Attacks, comma separated: noise,fgsm,pgd@factors.item:steps=40")] = "",
+    defenses: Annotated[str, typer.Option(help="Put each behind every model: advreg:eps=1,continue")] = "",
+    dataset: Annotated[str, typer.Option(help="A name of `recshield datasets`, or a path.")] = "synthetic",
+    data_dir: Annotated[
+        str | None, typer.Option(help="Folder of the named data sets [default: RECSHIELD_DATA]")
+    ] = None,
+    filter_: Annotated[
+        list[str] | None, typer.Option("--filter", help="Rows to keep, for example 'ratings>=4'.")
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(help="[SURFACE=]NORM:EPS[,EPS...]; eps: 0.5, 10% or 0.5like(amf). [default: l2:0.5]"),
+    ] = None,
+    goal: Annotated[list[str] | None, typer.Option(help="degrade or degrade:oracle [default: degrade]")] = None,
+    metrics: Annotated[
+        str, typer.Option(help="The first is the main one: ndcg@K, hr@K, mrr@K, auc.")
+    ] = "ndcg@100,hr@100",
+    seeds: Annotated[str, typer.Option(help="Of training and attack draws, comma separated.")] = "0",
+    data_seed: Annotated[int, typer.Option(help="Of splits and of the attacks' negatives.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="Of each process; part of the results' identity.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes; results do not depend on it.", min=1)] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run [default: runs/DATASET-HASH]")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME.KEY=VALUE, for example mf.epochs=300.")] = None,
+    controls: Annotated[
+        str, typer.Option(help="auto: add the cells that the audit needs; none: leave them out.")
+    ] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print cells, steps and skips; compute nothing.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the figures and verdicts as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress and no table.")] = False,
+) -> None:
+    """Cross models and defenses with attacks, and judge every figure."""
+    from rich.console import Console
+
+    from recshield import run
+    from recshield.core import specs
+    from recshield.core.settings import BUDGET, GOAL
+    from recshield.matrix import saved
+
+    prepared = run.prepare(
+        models=specs.split_list(models),
+        attacks=specs.split_list(attacks),
+        defenses=specs.split_list(defenses),
+        dataset=dataset,
+        data_dir=data_dir,
+        filters=filter_ or (),
+        budget=budget or BUDGET,
+        goal=goal or (GOAL,),
+        metrics=specs.split_list(metrics),
+        seeds=_seeds(seeds),
+        data_seed=data_seed,
+        device=device,
+        threads=threads,
+        overrides=set_ or (),
+        controls=controls,
+    )
+    folder = out or Path("runs") / f"{prepared.plan.request.source.name}-{_digest(prepared)}"
+    saved.check_target(folder)
+    console = Console()
+    if dry_run:
+        _print_plan(console, prepared, json_)
+        return
+    made = _execute(prepared, jobs, quiet or json_)
+    made.save(folder)
+    _print(console, made, folder, json_, quiet)
+    if made.manifest["failed"]:
+        raise typer.Exit(1)
+
+
+def _seeds(text: str) -> list[int]:
+    from recshield.core.errors import BadValue
+
+    try:
+        return [int(piece) for piece in text.split(",") if piece.strip()]
+    except ValueError:
+        raise BadValue(f"seeds '{text}' cannot be read; write whole numbers, comma separated: 0,1,2") from None
+
+
+def _digest(prepared: Prepared) -> str:
+    import hashlib
+    import json
+
+    text = json.dumps(prepared.manifest["request"] | {"fingerprint": prepared.manifest["data"]["fingerprint"]})
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def _execute(prepared: Prepared, jobs: int, is_quiet: bool) -> MatrixRun:
+    from rich.console import Console
+
+    from recshield import run
+    from recshield.report.progress import Bar
+    from recshield.report.text import safe
+
+    steps = list(prepared.plan.steps.values())
+    errors = Console(stderr=True)
+    if is_quiet:
+        return run.execute(prepared, jobs)
+    with Bar(errors, steps) as bar:
+        try:
+            return run.execute(prepared, jobs, listener=bar)
+        except KeyboardInterrupt:
+            errors.print(safe(f"{bar.n_done} of {len(steps)} steps are done and kept"))
+            raise
+
+
+def _print(console: Console, made: MatrixRun, folder: Path, is_json: bool, is_quiet: bool) -> None:
+    from recshield.report import terminal
+    from recshield.report.tables import as_json
+    from recshield.report.text import safe
+
+    if is_json:
+        typer.echo(as_json(made.table, made.verdicts, made.manifest))
+    elif not is_quiet:
+        terminal.show(console, made.table, made.verdicts, made.manifest)
+        done = made.timings[~made.timings["is_reused"]]["seconds"]
+        n_steps = len(made.timings)
+        summary = f"\n{len(done)} of {n_steps} steps run in {done.sum():.1f} s, the rest reused; saved in {folder}"
+        console.print(safe(summary, "dim"), soft_wrap=True)
+
+
+def _print_plan(console: Console, prepared: Prepared, is_json: bool) -> None:
+    from recshield.report import tables
+
+    rows, steps, skips = tables.plan_rows(prepared.plan, prepared.store)
+    if is_json:
+        typer.echo(tables.plan_json(rows, steps, skips))
+    else:
+        tables.show_plan(console, rows, steps, skips)

@@ -1,0 +1,30 @@
+"""`recshield show RUN`: print a saved run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def show(
+    run: Annotated[Path, typer.Argument(help="Folder that `recshield matrix` wrote.")],
+    timings: Annotated[bool, typer.Option("--timings", help="Print seconds and memory per step.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the figures and verdicts as JSON.")] = False,
+) -> None:
+    """Print a saved run."""
+    from rich.console import Console
+
+    from recshield.report import terminal
+    from recshield.report.tables import as_json
+    from recshield.run import MatrixRun
+
+    made = MatrixRun.load(run)
+    if json_:
+        typer.echo(as_json(made.table, made.verdicts, made.manifest))
+        return
+    console = Console()
+    terminal.show(console, made.table, made.verdicts, made.manifest)
+    if timings:
+        terminal.show_timings(console, made.timings)

@@ -1,0 +1,85 @@
+"""Numba kernels that compile on first call and cache in a private folder of the user."""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import platformdirs
+
+from recshield.core.settings import CACHE_VARIABLE
+
+_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
+_lock = threading.Lock()
+
+
+def cache_folder() -> Path:
+    """Return the folder of steps and compiled kernels: RECSHIELD_CACHE, else the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else Path(platformdirs.user_cache_dir("recshield", appauthor=False))
+
+
+def private_folder(path: Path) -> bool:
+    """Make a folder with mode 0700 and say whether it is ours alone.
+
+    Numba reads its cache with pickle, so a folder that somebody else could write to must not be used.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = path.lstat()
+    except OSError:
+        return False
+    if not stat.S_ISDIR(held.st_mode):
+        return False
+    if not hasattr(os, "getuid"):
+        return True
+    if held.st_uid != os.getuid():
+        return False
+    if stat.S_IMODE(held.st_mode) != 0o700:
+        path.chmod(0o700)
+    return True
+
+
+#: Compiler options of a kernel: sums may be reordered (needed to vectorise them), but NaN and infinity stay what they
+#: are; division follows IEEE 754, as the check for a zero divisor would keep loops from being vectorised.
+REORDERED = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
+#: The same without reordering.
+EXACT = {"error_model": "numpy"}
+
+
+def kernel(*, reorder: bool) -> Callable[[_Kernel], _Kernel]:
+    """Return a decorator that compiles a function with Numba when it is first called.
+
+    Args:
+        reorder: let the compiler reorder float sums.
+    """
+
+    def decorate(function: _Kernel) -> _Kernel:
+        made: list[Callable[..., Any]] = []
+
+        @functools.wraps(function)
+        def call(*arguments: Any) -> Any:
+            if not made:
+                with _lock:
+                    if not made:
+                        made.append(_compile(function, REORDERED if reorder else EXACT))
+            return made[0](*arguments)
+
+        return cast("_Kernel", call)
+
+    return decorate
+
+
+def _compile(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    import numba
+
+    folder = cache_folder() / "numba"
+    is_private = private_folder(folder)
+    if is_private:
+        numba.config.CACHE_DIR = str(folder)
+    return cast("Callable[..., Any]", numba.njit(cache=is_private, nogil=True, **options)(function))

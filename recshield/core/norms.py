@@ -1,0 +1,161 @@
+"""The norms a budget can name: measure, project, steepest step and random draws, one place for all attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from recshield.core.errors import UnknownName
+from recshield.core.surfaces import Budget, Surface
+
+
+@dataclass(frozen=True)
+class Norm:
+    """One norm as four functions of a matrix (slices, values) whose rows are the slices that one norm spans."""
+
+    length: Callable[[Tensor], Tensor]
+    shrink: Callable[[Tensor, float], Tensor]
+    steepest: Callable[[Tensor], Tensor]
+    direction: Callable[[Tensor, Generator], Tensor]
+    inside: Callable[[Tensor, Generator], Tensor]
+
+
+def _l2_length(flat: Tensor) -> Tensor:
+    scale = flat.abs().amax(dim=1)
+    safe = torch.where(scale > 0, scale, torch.ones_like(scale))
+    return (flat / safe[:, None]).square().sum(dim=1).sqrt() * scale
+
+
+def _l2_shrink(flat: Tensor, eps: float) -> Tensor:
+    length = _l2_length(flat)
+    factor = torch.where(length > eps, eps / length.clamp(min=torch.finfo(flat.dtype).tiny), torch.ones_like(length))
+    return flat * factor[:, None]
+
+
+def _l2_steepest(flat: Tensor) -> Tensor:
+    # Gradients of a mean over millions of rows underflow when squared: scale by the largest value first.
+    scale = flat.abs().amax(dim=1, keepdim=True)
+    scaled = flat / torch.where(scale > 0, scale, torch.ones_like(scale))
+    length = scaled.square().sum(dim=1, keepdim=True).sqrt()
+    return scaled / torch.where(length > 0, length, torch.ones_like(length))
+
+
+def _gaussian(flat: Tensor, rng: Generator) -> Tensor:
+    return torch.randn(flat.shape, generator=rng, dtype=torch.float32).to(flat)
+
+
+def _uniform(shape: tuple[int, ...], like: Tensor, rng: Generator) -> Tensor:
+    return torch.rand(shape, generator=rng, dtype=torch.float32).to(like)
+
+
+def _l2_direction(flat: Tensor, rng: Generator) -> Tensor:
+    return _l2_steepest(_gaussian(flat, rng))
+
+
+def _l2_inside(flat: Tensor, rng: Generator) -> Tensor:
+    radius = _uniform((flat.shape[0], 1), flat, rng) ** (1.0 / flat.shape[1])
+    return _l2_direction(flat, rng) * radius
+
+
+def _linf_direction(flat: Tensor, rng: Generator) -> Tensor:
+    return torch.where(_uniform(tuple(flat.shape), flat, rng) < 0.5, -1.0, 1.0).to(flat)
+
+
+def _linf_inside(flat: Tensor, rng: Generator) -> Tensor:
+    return _uniform(tuple(flat.shape), flat, rng) * 2 - 1
+
+
+NORMS = {
+    "l2": Norm(_l2_length, _l2_shrink, _l2_steepest, _l2_direction, _l2_inside),
+    "linf": Norm(
+        lambda flat: flat.abs().amax(dim=1),
+        lambda flat, eps: flat.clamp(-eps, eps),
+        lambda flat: flat.sign(),
+        _linf_direction,
+        _linf_inside,
+    ),
+}
+
+
+def norm_of(name: str) -> Norm:
+    """Return the norm called `name`, or raise UnknownName."""
+    if name not in NORMS:
+        raise UnknownName.among("norm", name, NORMS, "a budget is written NORM:EPS, for example l2:0.5")
+    return NORMS[name]
+
+
+def _flat(values: Tensor, surface: Surface) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Return (slices, values) and the function that undoes it."""
+    spanned = sorted(dim % values.ndim for dim in surface.norm_dims)
+    kept = [dim for dim in range(values.ndim) if dim not in spanned]
+    order = kept + spanned
+    moved = values.permute(order)
+    inverse = [order.index(dim) for dim in range(values.ndim)]
+    width = 1
+    for dim in spanned:
+        width *= values.shape[dim]
+    return moved.reshape(-1, width), lambda flat: flat.reshape(moved.shape).permute(inverse)
+
+
+def measure(delta: Tensor, surface: Surface, norm: str) -> Tensor:
+    """Return the norm of every slice of a perturbation.
+
+    Args:
+        delta: (rows, *surface.shape[1:]), raw units of the surface.
+        surface: its `norm_dims` say what one norm spans.
+        norm: a name of `NORMS`.
+
+    Returns:
+        (slices,); NaN where the slice holds NaN.
+    """
+    flat, _ = _flat(delta, surface)
+    return norm_of(norm).length(flat)
+
+
+def project(delta: Tensor, surface: Surface, budget: Budget) -> Tensor:
+    """Return the nearest perturbation inside the budget.
+
+    Args:
+        delta: (rows, *surface.shape[1:]), raw units of the surface.
+        surface: its `norm_dims` say what one norm spans.
+        budget: eps in the same units.
+
+    Returns:
+        Like `delta`; every norm is at most `budget.eps` (up to float rounding).
+
+    Raises:
+        UnknownName: `budget.norm` is not a known norm.
+
+    Source: Madry et al. 2018, arXiv:1706.06083, section 2.1.
+    """
+    flat, restore = _flat(delta, surface)
+    return restore(norm_of(budget.norm).shrink(flat, budget.eps))
+
+
+def steepest(gradient: Tensor, surface: Surface, norm: str) -> Tensor:
+    """Return the step of norm 1 per slice that raises a linear function most; zero where the gradient is zero.
+
+    Args:
+        gradient: (rows, *surface.shape[1:]).
+        surface: its `norm_dims` say what one norm spans.
+        norm: `l2`: gradient over its length (Eq. 8 of APR); `linf`: its sign.
+
+    Source: He et al. 2018 (APR), Eq. 8; Goodfellow et al. 2015, arXiv:1412.6572.
+    """
+    flat, restore = _flat(gradient, surface)
+    return restore(norm_of(norm).steepest(flat))
+
+
+def random_direction(like: Tensor, surface: Surface, norm: str, rng: Generator) -> Tensor:
+    """Return a random perturbation of norm 1 per slice (l2: uniform on the sphere; linf: random signs)."""
+    flat, restore = _flat(like, surface)
+    return restore(norm_of(norm).direction(flat, rng))
+
+
+def random_inside(like: Tensor, surface: Surface, norm: str, rng: Generator) -> Tensor:
+    """Return a perturbation uniform in the unit ball, per slice."""
+    flat, restore = _flat(like, surface)
+    return restore(norm_of(norm).inside(flat, rng))

@@ -1,0 +1,54 @@
+"""Every default that is not a field of a plugin's dataclass, each written once."""
+
+from __future__ import annotations
+
+#: Environment variable: folder with data sets, one folder each.
+DATA_VARIABLE = "RECSHIELD_DATA"
+#: Environment variable: folder of the step store and of compiled kernels.
+CACHE_VARIABLE = "RECSHIELD_CACHE"
+#: Entry-point group that plugins register under.
+PLUGIN_GROUP = "recshield"
+
+#: Data set used when none is named.
+DATASET = "synthetic"
+#: Metrics reported when none is named; the first is the main one.
+METRICS = ("ndcg@100", "hr@100")
+#: Budget used when none is named.
+BUDGET = ("l2:0.5",)
+#: Goal of the attacks when none is named.
+GOAL = "degrade"
+#: Seeds of training and attack draws.
+SEEDS = (0,)
+#: Seed of splits, populations and the attacks' negatives.
+DATA_SEED = 0
+#: Threads of each process; never derived from the machine.
+THREADS = 1
+#: Ratings below this do not count as interactions.
+RATING_THRESHOLD = 0.0
+
+#: Draws of one negative per training row in the loss that `degrade` attacks.
+DEGRADE_DRAWS = 3
+#: Negatives per test pair in the loss that `degrade:oracle` attacks.
+ORACLE_NEGATIVES = 20
+#: Triplets per forward and backward pass of an attack; bounds its memory.
+ATTACK_TRIPLETS = 32_768
+#: Users scored at once; more than 128 falls out of the cache.
+RANKING_USERS = 128
+
+#: Relative slack of a measured norm over eps (check 2).
+BUDGET_TOLERANCE = 1e-4
+#: Relative slack of the multi-step attack's loss (check 7).
+ITERATION_TOLERANCE = 1e-3
+#: Relative difference of measured norms within one row that counts as equal (check 3).
+EQUAL_NORM_TOLERANCE = 0.01
+#: Two-sided confidence of the intervals that checks use.
+CONFIDENCE = 0.95
+
+#: Perturbations are saved whole up to this many bytes a run; beyond it, a sample and every norm.
+PERTURBATION_BYTES = 2 * 1024**3
+#: Rows kept of a perturbation that is too large to save whole.
+PERTURBATION_SAMPLE = 256
+#: Largest data file that is read, in bytes.
+DATA_FILE_BYTES = 8 * 1024**3
+#: Temporary store folders older than this many seconds are removed.
+STALE_SECONDS = 86_400

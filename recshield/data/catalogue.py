@@ -1,0 +1,139 @@
+"""From the name or path a user types to training and test rows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recshield.core.errors import BadData, UnknownName
+from recshield.core.registry import registry
+from recshield.core.settings import DATA_VARIABLE
+from recshield.data.splits import Split, filter_rows, split_rows
+from recshield.data.table import NamedData, Table
+
+
+class AmazonVideo(NamedData):
+    """Amazon Video games with the split of the SAO paper."""
+
+    name = "amazon-video"
+    description = "Amazon Video games, leave-one-out split of the SAO paper (SIGIR 2020)"
+    licence = "research use"
+    folder = "amazon-video"
+    publisher = "https://github.com/feay1234/ASASRec"
+
+
+class MovieLens500(NamedData):
+    """500 users of MovieLens-1M with the split of the AL4REC tutorial."""
+
+    name = "movielens-500"
+    description = "500 users of MovieLens-1M, leave-one-out split of the AL4REC tutorial (ECIR 2021)"
+    licence = "research use (GroupLens)"
+    folder = "movielens-500"
+    publisher = "https://github.com/sisinflab/HandsOn-ECIR2021"
+
+
+class MovieLens100K(NamedData):
+    """MovieLens 100K."""
+
+    name = "ml-100k"
+    description = "MovieLens 100K"
+    licence = "research use (GroupLens)"
+    folder = "ml-100k"
+    publisher = "https://grouplens.org/datasets/movielens/100k/"
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Rows that can be read, identified by content.
+
+    Attributes:
+        name: as printed: the data set's name, or the last part of the path.
+        reader: reader name, or "" for a generated data set.
+        files: what the reader reads.
+        fingerprint: hash of the files' bytes, or of the name for generated data.
+        filters: row filters, in order.
+    """
+
+    name: str
+    reader: str
+    files: tuple[str, ...]
+    fingerprint: str
+    filters: tuple[str, ...] = ()
+
+    def read(self) -> Table:
+        """Return the rows as they stand in the files."""
+        if not self.reader:
+            table: Table = registry().get("dataset", self.name)().generate()
+            return table
+        read: Table = registry().get("reader", self.reader)().read(tuple(Path(file) for file in self.files))
+        return read
+
+    def split(self) -> Split:
+        """Return training and test rows."""
+        facts: dict[str, str] = {}
+        return split_rows(filter_rows(self.read(), self.filters, facts), self.name, facts)
+
+
+def resolve(text: str, data_dir: str | None = None, filters: Sequence[str] = ()) -> DataSource:
+    """Return the source that a data set's name or a path means.
+
+    Args:
+        text: a name of `recshield datasets`, or a path to a folder or file.
+        data_dir: folder that holds the named data sets; default: the variable RECSHIELD_DATA.
+        filters: for example `ratings>=4`.
+
+    Raises:
+        UnknownName: neither a known name nor an existing path.
+        BadData: the files are not there, or no reader knows them.
+    """
+    known = registry().found["dataset"]
+    if text in known and not known[text].folder:
+        return DataSource(text, "", (), f"generated:{text}", tuple(filters))
+    path = Path(text).expanduser()
+    if text in known:
+        path = _named_folder(known[text], data_dir)
+    elif not path.exists():
+        if path.is_absolute() or len(path.parts) > 1:
+            raise BadData.at(
+                path, None, "no such folder or file", "give a path that exists, or a name of `recshield datasets`"
+            )
+        raise UnknownName.among(
+            "dataset", text, known, "a path to a folder or file works too; see `recshield datasets`"
+        )
+    name = text if text in known else path.resolve().name
+    for reader_name, reader in sorted(registry().found["reader"].items()):
+        files = reader().files(path)
+        if files:
+            return DataSource(
+                name, reader_name, tuple(str(file.resolve()) for file in files), _fingerprint(files), tuple(filters)
+            )
+    formats = "; ".join(reader.description for reader in registry().found["reader"].values())
+    raise BadData.at(path, None, "no reader knows these files", f"allowed: {formats}")
+
+
+def _named_folder(named: type[NamedData], data_dir: str | None) -> Path:
+    top = data_dir or os.environ.get(DATA_VARIABLE)
+    if not top:
+        raise BadData(
+            f"data set '{named.name}' is not embedded; fetch it from {named.publisher}, put it in a folder "
+            f"'{named.folder}', and name the folder above it with --data-dir or {DATA_VARIABLE}"
+        )
+    path = Path(top).expanduser() / named.folder
+    if not path.is_dir():
+        raise BadData.at(
+            path, None, f"data set '{named.name}' is not there", f"fetch it from {named.publisher} into this folder"
+        )
+    return path
+
+
+def _fingerprint(files: Sequence[Path]) -> str:
+    total = hashlib.blake2b(digest_size=16)
+    for file in files:
+        if not file.is_file():
+            raise BadData.at(file, None, "no such file", "give a folder or file that exists")
+        with file.open("rb") as stream:
+            total.update(file.name.encode() + b"\0" + hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()

@@ -1,0 +1,133 @@
+"""Interactions as compact arrays, and what is known of a data set."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int32]
+Offsets = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """Sizes of a data set; all that a model needs to be built.
+
+    Attributes:
+        name: as printed.
+        n_users: users, those without a training row included.
+        n_items: items of training and test together.
+        n_interactions: training rows.
+    """
+
+    name: str
+    n_users: int
+    n_items: int
+    n_interactions: int
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Who interacted with what, as compressed rows in order of time.
+
+    Attributes:
+        indptr: (n_users + 1,) int64; the rows of user u are `indptr[u]:indptr[u + 1]`.
+        items: (n_rows,) int32 item of each row; a user's rows stand in order of time and may repeat an item.
+        n_items: size of the catalogue.
+    """
+
+    indptr: Offsets
+    items: Ids
+    n_items: int
+
+    @classmethod
+    def from_rows(
+        cls, users: NDArray[np.integer], items: NDArray[np.integer], n_users: int, n_items: int
+    ) -> Interactions:
+        """Return the interactions of (user, item) rows; the rows of one user keep their order."""
+        order = np.argsort(users, kind="stable")
+        indptr = np.zeros(n_users + 1, dtype=np.int64)
+        np.cumsum(np.bincount(users, minlength=n_users), out=indptr[1:])
+        return cls(indptr, items[order].astype(np.int32), n_items)
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, those without a row included."""
+        return len(self.indptr) - 1
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @functools.cached_property
+    def users(self) -> Ids:
+        """(n_rows,) int32 user of each row."""
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.indptr))
+
+    @functools.cached_property
+    def members(self) -> tuple[Offsets, Ids]:
+        """The distinct items of each user in ascending order, for lookups: (n_users + 1,) offsets and the items."""
+        width = max(self.n_items, 1)
+        keys = np.unique(self.users.astype(np.int64) * width + self.items)
+        indptr = np.zeros(self.n_users + 1, dtype=np.int64)
+        np.cumsum(np.bincount(keys // width, minlength=self.n_users), out=indptr[1:])
+        return indptr, (keys % width).astype(np.int32)
+
+    def popularity(self) -> NDArray[np.int64]:
+        """Return (n_items,) rows per item."""
+        return np.bincount(self.items, minlength=self.n_items)
+
+    def of(self, user: int) -> Ids:
+        """Return the items of one user in order of time."""
+        return self.items[self.indptr[user] : self.indptr[user + 1]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What plugins receive: training rows, never test rows.
+
+    Attributes:
+        info: sizes.
+        train: the training rows.
+        user_ids: (n_users,) original ids, for output.
+        item_ids: (n_items,) original ids, for output.
+    """
+
+    info: DataInfo
+    train: Interactions
+    user_ids: NDArray[np.generic]
+    item_ids: NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Test rows, grouped by user; only the framework's measure step holds them.
+
+    Attributes:
+        users: (n_evaluated,) int32 users with at least one test row, ascending.
+        indptr: (n_evaluated + 1,) int64 into `items`.
+        items: (n_rows,) int32 test items.
+    """
+
+    users: Ids
+    indptr: Offsets
+    items: Ids
+
+    @classmethod
+    def from_rows(cls, users: NDArray[np.integer], items: NDArray[np.integer]) -> HeldOut:
+        """Return the test rows grouped by user."""
+        order = np.argsort(users, kind="stable")
+        evaluated, counts = np.unique(users, return_counts=True)
+        indptr = np.zeros(len(evaluated) + 1, dtype=np.int64)
+        np.cumsum(counts, out=indptr[1:])
+        return cls(evaluated.astype(np.int32), indptr, items[order].astype(np.int32))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def row_users(self) -> Ids:
+        """(n_rows,) int32 user of each test row."""
+        return np.repeat(self.users, np.diff(self.indptr))

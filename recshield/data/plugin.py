@@ -1,0 +1,21 @@
+"""Registers recshield's own readers and data sets, exactly as a third party would."""
+
+from __future__ import annotations
+
+from recshield.core.hookspecs import hookimpl
+from recshield.data.catalogue import AmazonVideo, MovieLens100K, MovieLens500
+from recshield.data.readers import MovieLensCsv, MovieLensData, SplitPair
+from recshield.data.synthetic import Synthetic
+from recshield.data.table import NamedData, Reader
+
+
+@hookimpl
+def recshield_readers() -> list[type[Reader]]:
+    """Return the file formats."""
+    return [SplitPair, MovieLensData, MovieLensCsv]
+
+
+@hookimpl
+def recshield_datasets() -> list[type[NamedData]]:
+    """Return the named data sets."""
+    return [Synthetic, AmazonVideo, MovieLens500, MovieLens100K]

@@ -1,0 +1,64 @@
+"""The effect of an attack: after minus before, per user, with an interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from recshield.core.settings import CONFIDENCE
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A mean difference over users.
+
+    Attributes:
+        mean: mean of the differences.
+        low: lower end of the two-sided interval.
+        high: upper end.
+        n_users: how many users.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n_users: int
+
+    @property
+    def is_below_zero(self) -> bool:
+        """Whether the whole interval is below zero."""
+        return self.high < 0
+
+    @property
+    def is_above_zero(self) -> bool:
+        """Whether the whole interval is above zero."""
+        return self.low > 0
+
+
+def difference(after: NDArray[np.floating], before: NDArray[np.floating], confidence: float = CONFIDENCE) -> Effect:
+    """Return the mean of after - before over the same users, with its normal interval.
+
+    Args:
+        after: (n_users,) values.
+        before: (n_users,) values of the same users in the same order.
+        confidence: two-sided.
+
+    Raises:
+        ValueError: the two have different lengths.
+    """
+    if after.shape != before.shape:
+        raise ValueError(f"paired values differ in shape: {after.shape} and {before.shape}")
+    values = np.asarray(after, np.float64) - np.asarray(before, np.float64)
+    mean = float(values.mean())
+    error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    width = float(special.ndtri(0.5 + confidence / 2)) * error
+    return Effect(mean, mean - width, mean + width, len(values))
+
+
+def relative_change(attacked: float, clean: float) -> float:
+    """Return attacked / clean - 1, or NaN where clean is 0."""
+    return attacked / clean - 1.0 if clean else math.nan

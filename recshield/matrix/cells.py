@@ -1,0 +1,92 @@
+"""Cells of the matrix: one system under one attack at one budget, as a value."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recshield.matrix.budgets import Eps
+from recshield.matrix.systems import Part, ResolvedSystem, resolve_attack
+
+NOTHING = Eps(0.0)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure to be measured.
+
+    Attributes:
+        system: model and defenses.
+        seed: of training and attack draws.
+        attack: None = the clean cell.
+        target: surface or family that is perturbed.
+        norm: of the budget.
+        eps: of the budget, before it is resolved to raw units.
+        goal: `degrade` or `degrade:oracle`.
+        stage: when the attacker acts.
+        is_control: added for the audit; stands outside the main table.
+    """
+
+    system: ResolvedSystem
+    seed: int
+    attack: Part | None = None
+    target: str = ""
+    norm: str = ""
+    eps: Eps = NOTHING
+    goal: str = ""
+    stage: str = "serve"
+    is_control: bool = dataclasses.field(default=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that say what is measured (how it is spelled does not matter)."""
+        content: dict[str, Any] = {"system": self.system.content(), "seed": self.seed}
+        if self.attack is not None:
+            size = [self.norm, self.eps.value, self.eps.unit, self.eps.system]
+            content |= {"attack": self.attack.content() | {"target": self.target}, "size": size}
+            content |= {"goal": self.goal, "stage": self.stage}
+        text = json.dumps(content, sort_keys=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+    def clean(self) -> Cell:
+        """Return the same system without an attack."""
+        return Cell(self.system, self.seed, is_control=self.is_control)
+
+    def with_system(self, system: ResolvedSystem) -> Cell:
+        """Return the same attack on another system."""
+        return dataclasses.replace(self, system=system, is_control=True)
+
+    def with_eps(self, eps: Eps) -> Cell:
+        """Return the same attack at another size."""
+        return dataclasses.replace(self, eps=eps, is_control=True)
+
+    def with_attack(self, name: str) -> Cell:
+        """Return another attack with its defaults at the same budget; it attacks the same loss where it has one."""
+        part = resolve_attack(name, {})
+        loss = self.attack.option("loss") if self.attack else None
+        if loss and part.option("loss") is not None:
+            options = tuple((key, loss if key == "loss" else value) for key, value in part.options)
+            part = dataclasses.replace(part, options=options, text=f"{part.name}:loss={loss}")
+        return dataclasses.replace(self, attack=part, is_control=True)
+
+    def __str__(self) -> str:
+        if self.attack is None:
+            return f"{self.system.name}, clean, seed {self.seed}"
+        return f"{self.system.name} under {self.attack.text} at {self.norm}:{self.eps}, seed {self.seed}"
+
+
+#: What the audit asks for: role -> the other cell that it needs to judge a cell.
+Needs = Callable[[Cell], Mapping[str, Cell]]
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A combination that cannot be, and why; decided before anything trains."""
+
+    system: str
+    attack: str
+    reason: str

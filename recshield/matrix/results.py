@@ -1,0 +1,208 @@
+"""Finished figures as tables: what the audit reads, what is saved, what is loaded again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recshield.core.surfaces import family
+from recshield.evaluation.effect import relative_change
+from recshield.evaluation.metrics import MetricAtK
+from recshield.matrix.cells import Cell
+from recshield.matrix.executors import Outcome
+from recshield.matrix.plan import Plan
+from recshield.matrix.steps import load_data, load_ranks
+from recshield.matrix.store import Store
+
+#: Columns of results.parquet, in order; one row per cell and metric.
+COLUMNS = (
+    "dataset", "system", "model", "defense", "attack", "surface", "goal", "access", "stage", "norm", "eps",
+    "relative_eps", "raw_norm", "measured_norm", "seed", "metric", "k", "clean", "attacked", "change",
+    "relative_change", "n_users", "verdict", "is_control", "labels", "cell",
+)  # fmt: skip
+
+
+@dataclass
+class Results:
+    """The figures of one run, and where the perturbations lie.
+
+    Attributes:
+        table: one row per cell and metric, columns `COLUMNS`.
+        per_user: one row per cell and evaluated user: rank of the first test item and every metric.
+        steps: one row per cell: all that the audit needs.
+        timings: one row per step.
+        metrics: as asked for; the first is the main one.
+        perturbations: cell -> file.
+    """
+
+    table: pd.DataFrame
+    per_user: pd.DataFrame
+    steps: pd.DataFrame
+    timings: pd.DataFrame
+    metrics: tuple[str, ...]
+    perturbations: dict[str, Path] = field(default_factory=dict)
+    _values: dict[str, pd.DataFrame] = field(default_factory=dict)
+    _facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def facts(self, cell: str) -> dict[str, Any] | None:
+        """Return everything noted about a cell, or None where the run does not hold it."""
+        if not self._facts:
+            for row in self.steps.to_dict("records"):
+                facts = {str(key): value for key, value in row.items()}
+                for key in ("goal_values", "needs"):
+                    facts[key] = json.loads(facts[key])
+                self._facts[str(facts["cell"])] = facts
+        return self._facts.get(cell)
+
+    def other(self, cell: Mapping[str, Any], role: str) -> dict[str, Any] | None:
+        """Return the facts of the cell that plays a role for this one, or None."""
+        return self.facts(cell["needs"].get(role, ""))
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Return the facts of all attacked cells."""
+        self.facts("")
+        return [facts for facts in self._facts.values() if facts["attack"] != "none"]
+
+    def values(self, cell: str, metric: str = "") -> NDArray[np.float64]:
+        """Return the per-user values of a cell, users in one order for all cells; `metric` "" = the main one."""
+        if not self._values:
+            self._values = {str(name): held for name, held in self.per_user.groupby("cell", sort=False)}
+        return self._values[cell][metric or self.metrics[0]].to_numpy(np.float64)
+
+
+def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[MetricAtK]) -> Results:
+    """Return the results of a plan whose steps are in the store; cells whose steps failed are left out."""
+    data, test = load_data(store.need(plan.data_key))
+    user_ids = data.user_ids[test.users]
+    names = tuple(str(metric) for metric in metrics)
+    values: dict[str, dict[str, NDArray[Any]]] = {}
+    noted: list[dict[str, Any]] = []
+    results = Results(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), names)
+    for cell in plan.cells:
+        behind = plan.steps_of[cell.id]
+        if any(key in outcome.failed for key in (behind.train, behind.attack, behind.measure)):
+            continue
+        measured = store.need(behind.measure)
+        ranks = load_ranks(measured, test)
+        first = np.minimum.reduceat(ranks.ranks, ranks.indptr[:-1])
+        values[cell.id] = {"rank": first} | {str(metric): metric.per_user(ranks) for metric in metrics}
+        attack = store.need(behind.attack) if behind.attack else None
+        if attack is not None:
+            results.perturbations[cell.id] = attack.file("delta.safetensors")
+        noted.append(
+            _note(cell, plan)
+            | _attack_facts(attack.facts if attack else {})
+            | {"selection": store.need(behind.train).facts["selection"]}
+            | {"score_hash": measured.facts["score_hash"], "population": measured.facts["population"]}
+            | {"n_users": len(test.users)}
+        )
+    results.steps = pd.DataFrame(noted)
+    results.per_user = _per_user(values, user_ids)
+    results.table = _table(noted, values, metrics)
+    results.timings = _timings(plan, store, outcome)
+    return results
+
+
+def _note(cell: Cell, plan: Plan) -> dict[str, Any]:
+    """Return what the plan says about a cell."""
+    defenses = cell.system.defenses
+    attack = cell.attack
+    return {
+        "cell": cell.id,
+        "clean_cell": cell.clean().id,
+        "dataset": plan.request.source.name,
+        "system": cell.system.name,
+        "model": cell.system.model.text,
+        "defense": "+".join(part.text for part in defenses) or "none",
+        "defended_targets": ",".join(part.target for part in defenses),
+        "attack": attack.text if attack else "none",
+        "attack_name": attack.name if attack else "none",
+        "attack_steps": int(attack.option("steps", 1)) if attack else 0,
+        "attack_loss": str(attack.option("loss", "")) if attack else "",
+        "surface": cell.target,
+        "goal": cell.goal,
+        "stage": cell.stage if attack else "",
+        "norm": cell.norm,
+        "eps_text": str(cell.eps) if attack else "",
+        "seed": cell.seed,
+        "is_control": cell.is_control,
+        "needs": json.dumps(plan.needs.get(cell.id, {}), sort_keys=True),
+    }
+
+
+def _attack_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    def number(key: str) -> float:
+        value = facts.get(key)
+        return math.nan if value is None else float(value)
+
+    keys = ("eps", "relative_eps", "raw_norm", "measured_norm", "mean_norm", "mean_clean_norm", "goal_value")
+    return {key: number(key) for key in keys} | {
+        "zero_gradients": number("zero_gradients"),
+        "goal_values": json.dumps(facts.get("goal_values", [])),
+        "n_bad_values": int(facts.get("n_bad_values", 0)),
+        "unknown_surfaces": ",".join(facts.get("unknown_surfaces", [])),
+        "n_touched_rows": int(facts.get("n_touched_rows", 0)),
+        "n_goal_rows": int(facts.get("n_goal_rows", 0)),
+        "n_queries": int(facts.get("n_queries", 0)),
+        "access": "+".join(facts.get("access", [])).lower(),
+        "is_projected": bool(facts.get("is_projected", True)),
+        "state_before": str(facts.get("state_before", "")),
+        "state_after": str(facts.get("state_after", "")),
+    }
+
+
+def _labels(facts: Mapping[str, Any]) -> str:
+    """Return what a reader must know before comparing a cell."""
+    labels = []
+    if facts["goal"].endswith(":oracle"):
+        labels.append("oracle: attacks the test pairs")
+    if facts["attack"] != "none" and not facts["is_projected"]:
+        labels.append("not projected: published variant")
+    if facts["attack"] != "none" and family(facts["surface"]) == "factors":
+        labels.append("parameters: not realisable from outside")
+    return "; ".join(labels)
+
+
+def _table(
+    noted: list[dict[str, Any]], values: Mapping[str, Mapping[str, NDArray[Any]]], metrics: Sequence[MetricAtK]
+) -> pd.DataFrame:
+    rows = []
+    for facts in noted:
+        is_clean = facts["attack"] == "none"
+        for metric in metrics:
+            clean = float(values[facts["clean_cell"]][str(metric)].mean())
+            attacked = math.nan if is_clean else float(values[facts["cell"]][str(metric)].mean())
+            shared = {key: facts[key] for key in COLUMNS if key in facts}
+            rows.append(
+                shared
+                | {"metric": metric.name, "k": metric.k, "clean": clean, "attacked": attacked, "verdict": ""}
+                | {"change": attacked - clean, "relative_change": relative_change(attacked, clean)}
+                | {"labels": _labels(facts)}
+            )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _per_user(values: Mapping[str, Mapping[str, NDArray[Any]]], user_ids: NDArray[np.generic]) -> pd.DataFrame:
+    frames = [
+        pd.DataFrame({"cell": pd.Categorical([cell] * len(user_ids), list(values)), "user": user_ids, **held})
+        for cell, held in values.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _timings(plan: Plan, store: Store, outcome: Outcome) -> pd.DataFrame:
+    rows = []
+    for step in plan.steps.values():
+        entry = None if step.key in outcome.failed else store.get(step.key)
+        if entry is not None:
+            head = {"step": step.key, "kind": step.kind, "label": step.label, "device": plan.request.device}
+            rows.append(head | {"is_reused": step.key in outcome.reused} | entry.timing)
+    return pd.DataFrame(rows)

@@ -1,0 +1,142 @@
+"""A run as a folder: parquet tables, manifest, perturbations; written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from recshield.core import settings
+from recshield.core.errors import BadData, OutputRefused
+from recshield.core.norms import measure
+from recshield.core.seeds import generator
+from recshield.core.surfaces import Budget, Surface
+from recshield.matrix.results import COLUMNS, Results
+
+FORMAT = "recshield-run-1"
+_TABLES = ("results", "per_user", "steps", "timings", "verdicts")
+
+
+def check_target(out: Path) -> None:
+    """Raise OutputRefused where a run cannot be written to `out`; nothing is written."""
+    if out.exists() and not out.is_dir():
+        raise OutputRefused(f"{out} is a file; name a folder for the run")
+    if out.is_dir() and any(out.iterdir()) and not _is_run(out):
+        raise OutputRefused(f"{out} is not empty and holds no run; name another folder, or empty it")
+    nearest = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not os.access(nearest, os.W_OK) or (out.exists() and not os.access(out.absolute().parent, os.W_OK)):
+        raise OutputRefused(f"{out} cannot be written (no permission for {nearest}); name another folder with --out")
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        held = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(held, dict) and str(held.get("format", "")).startswith("recshield-run-")
+
+
+def write(out: Path, results: Results, verdicts: pd.DataFrame, manifest: dict[str, Any]) -> Path:
+    """Write a run; an earlier run at `out` is replaced."""
+    check_target(out)
+    mark = uuid.uuid4().hex[:8]
+    draft, old = (out.with_name(f".{out.name}.{kind}-{mark}") for kind in ("new", "old"))
+    try:
+        draft.mkdir(parents=True)
+        frames = (results.table, results.per_user, results.steps, results.timings, verdicts)
+        for name, frame in zip(_TABLES, frames, strict=True):
+            frame.to_parquet(draft / f"{name}.parquet", index=False)
+        (draft / "perturbations").mkdir()
+        _write_perturbations(draft / "perturbations", results)
+        text = json.dumps(manifest | {"metrics": list(results.metrics)}, indent=1, sort_keys=True, default=str)
+        (draft / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        if out.exists():
+            out.rename(old)
+        draft.rename(out)
+    except OSError as error:
+        raise OutputRefused(
+            f"{out} cannot be written ({error.strerror or error}); name another folder with --out"
+        ) from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    results.perturbations = _perturbations(out, results.steps)
+    return out
+
+
+def _write_perturbations(folder: Path, results: Results) -> None:
+    """Copy perturbations whole up to the limit of a run; beyond it, a seeded sample of rows and every row's norm."""
+    left = settings.PERTURBATION_BYTES
+    for cell, path in results.perturbations.items():
+        size = path.stat().st_size
+        target = folder / f"{cell}.safetensors"
+        if size <= left:
+            shutil.copyfile(path, target)
+            left -= size
+        else:
+            facts = results.facts(cell)
+            _write_sample(path, target, facts["norm"] if facts else "l2")
+
+
+def _write_sample(path: Path, target: Path, norm: str) -> None:
+    kept: dict[str, torch.Tensor] = {}
+    with safe_open(str(path), framework="pt") as held:
+        metadata = held.metadata() or {}
+        for name in held.keys():  # noqa: SIM118 - safe_open is no dict
+            values = held.get_tensor(name)
+            dims = tuple(json.loads(metadata.get(name, "[-1]")))
+            rows = torch.randperm(len(values), generator=generator(0, "sample", name))[: settings.PERTURBATION_SAMPLE]
+            kept[f"rows/{name}"] = rows.sort().values
+            kept[f"sample/{name}"] = values[kept[f"rows/{name}"]].contiguous()
+            kept[f"norms/{name}"] = measure(values, Surface(name, tuple(values.shape), Budget(norm, 0.0), dims), norm)
+    save_file(kept, target, metadata=metadata)
+
+
+def _perturbations(folder: Path, steps: pd.DataFrame) -> dict[str, Path]:
+    found = {}
+    for cell in steps["cell"]:
+        path = folder / "perturbations" / f"{cell}.safetensors"
+        if path.is_file():
+            found[str(cell)] = path
+    return found
+
+
+def read(folder: Path) -> tuple[Results, pd.DataFrame, dict[str, Any]]:
+    """Return results, verdicts and manifest of a saved run.
+
+    Raises:
+        BadData: not a run, or a table is missing, damaged or lacks columns.
+    """
+    if not _is_run(folder):
+        raise BadData.at(folder, None, "this is not a run", "give a folder that `recshield matrix --out` wrote")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    if manifest["format"] != FORMAT:
+        raise BadData.at(folder, None, f"its format is {manifest['format']}", f"this version reads {FORMAT}")
+    frames = {}
+    for name in _TABLES:
+        path = folder / f"{name}.parquet"
+        try:
+            frames[name] = pd.read_parquet(path)
+        except Exception as error:  # parquet readers raise many kinds on damaged files
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise BadData.at(path, None, f"cannot be read ({reason})", "run the matrix again") from None
+    lacking = [name for name in COLUMNS if name not in frames["results"].columns]
+    if lacking:
+        raise BadData.at(folder / "results.parquet", None, f"column {lacking[0]} is missing", "run the matrix again")
+    results = Results(
+        frames["results"],
+        frames["per_user"],
+        frames["steps"],
+        frames["timings"],
+        tuple(manifest["metrics"]),
+        _perturbations(folder, frames["steps"]),
+    )
+    return results, frames["verdicts"], manifest

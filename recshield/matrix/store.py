@@ -1,0 +1,145 @@
+"""The content-keyed store: a key that is present is done, whoever computed it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from recshield.core.compiled import cache_folder, private_folder
+from recshield.core.errors import OutputRefused, StoreDamaged
+from recshield.core.settings import CACHE_VARIABLE, STALE_SECONDS
+
+_META = "meta.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished step: its folder and what was noted about it."""
+
+    key: str
+    folder: Path
+    facts: dict[str, Any]
+    timing: dict[str, Any]
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of its files."""
+        return self.folder / name
+
+
+@dataclass
+class Store:
+    """Finished steps on disk, safe for several processes; entries are verified before they are trusted.
+
+    Attributes:
+        root: folder of the store.
+        damaged: keys of entries that did not match their hashes and were removed.
+    """
+
+    root: Path
+    damaged: list[str] = field(default_factory=list)
+    _sound: set[str] = field(default_factory=set)
+
+    @classmethod
+    def default(cls) -> Store:
+        """Return the store in the user's cache folder, or below RECSHIELD_CACHE.
+
+        Raises:
+            OutputRefused: the folder cannot be made.
+        """
+        root = cache_folder() / "store"
+        if not private_folder(root) or not os.access(root, os.W_OK):
+            raise OutputRefused(
+                f"the store {root} cannot be written; name another folder with the variable {CACHE_VARIABLE}"
+            )
+        store = cls(root)
+        store._sweep()
+        return store
+
+    def _folder(self, key: str) -> Path:
+        return self.root / "steps" / key[:2] / key
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left behind long ago."""
+        for left in (self.root / "unfinished").glob("*"):
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+    def get(self, key: str) -> Entry | None:
+        """Return a finished step, or None; a damaged entry is removed and counts as absent."""
+        folder = self._folder(key)
+        if not (folder / _META).is_file():
+            return None
+        try:
+            return self._read(key, folder)
+        except (StoreDamaged, OSError, ValueError, KeyError, TypeError):
+            shutil.rmtree(folder, ignore_errors=True)
+            self.damaged.append(key)
+            return None
+
+    def need(self, key: str) -> Entry:
+        """Return a finished step, or raise StoreDamaged."""
+        entry = self.get(key)
+        if entry is None:
+            raise StoreDamaged(f"step {key} is not in the store {self.root}; run the same command again to rebuild it")
+        return entry
+
+    def _read(self, key: str, folder: Path) -> Entry:
+        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+        if key not in self._sound:
+            if meta["key"] != key:
+                raise StoreDamaged(f"entry {folder} belongs to key {meta['key']}")
+            for name, digest in meta["files"].items():
+                if Path(name).name != name or _digest(folder / name) != digest:
+                    raise StoreDamaged(f"{folder / name} does not match its recorded hash")
+            self._sound.add(key)
+        return Entry(key, folder, dict(meta["facts"]), dict(meta["timing"]))
+
+    def lock(self, key: str) -> FileLock:
+        """Return the lock that a process holds while it computes a step."""
+        folder = self.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(str(folder / f"{key}.lock"))
+
+    def put(self, key: str, compute: Callable[[Path], tuple[dict[str, Any], dict[str, Any]]]) -> Entry:
+        """Compute a step into the store unless it is there; another process that computes it is waited for.
+
+        Args:
+            key: of the step.
+            compute: writes files into the folder it is given and returns (facts, timing), both JSON.
+
+        Returns:
+            The entry; it appears whole or not at all.
+        """
+        with self.lock(key):
+            found = self.get(key)
+            if found is not None:
+                return found
+            draft = self.root / "unfinished" / f"{key}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+            draft.mkdir(parents=True)
+            try:
+                facts, timing = compute(draft)
+                files = {file.name: _digest(file) for file in sorted(draft.iterdir())}
+                meta = {"key": key, "files": files, "facts": facts, "timing": timing}
+                (draft / _META).write_text(json.dumps(meta, sort_keys=True), encoding="utf-8")
+                folder = self._folder(key)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)
+                draft.rename(folder)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        return self.need(key)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,186 @@
+"""From what a user types to a model, its defenses and attacks with every option filled in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recshield.core import specs
+from recshield.core.errors import BadSpec, BadValue, UnknownName, UnknownOption
+from recshield.core.interfaces import Access, Attack, Defense, Recommender, System
+from recshield.core.registry import registry
+from recshield.core.specs import Spec, SystemSpec
+from recshield.core.surfaces import family
+
+Options = tuple[tuple[str, Any], ...]
+Overrides = Mapping[str, Mapping[str, str]]  # name -> key -> text, from --set
+
+
+@dataclass(frozen=True)
+class Part:
+    """A model, defense or attack with all its options; two parts that mean the same are equal but for `text`."""
+
+    kind: str
+    name: str
+    target: str
+    options: Options
+    text: str = dataclasses.field(compare=False, default="")
+
+    def content(self) -> dict[str, Any]:
+        """Return what it means, for keys."""
+        return {"name": self.name, "target": self.target, "options": dict(self.options)}
+
+    def plugin(self) -> type[Any]:
+        """Return its class."""
+        return registry().get(self.kind, self.name)
+
+    def option(self, key: str, default: Any = None) -> Any:
+        """Return the value of an option, or the default where it has none."""
+        return dict(self.options).get(key, default)
+
+    def systems(self) -> dict[str, str]:
+        """Return the options that name other systems."""
+        types = specs.option_types(self.plugin())
+        return {key: value for key, value in self.options if types[key] is System}
+
+
+@dataclass(frozen=True)
+class ResolvedSystem:
+    """A model with its defenses; `name` is how the user wrote it."""
+
+    model: Part
+    defenses: tuple[Part, ...] = ()
+    name: str = dataclasses.field(compare=False, default="")
+
+    def content(self) -> dict[str, Any]:
+        """Return what it means, for keys."""
+        return {"model": self.model.content(), "defenses": [part.content() for part in self.defenses]}
+
+    def undefended(self) -> ResolvedSystem:
+        """Return the same model without any defense."""
+        return ResolvedSystem(self.model, (), self.model.text)
+
+    def recommender(self) -> type[Recommender]:
+        """Return the model's class."""
+        return self.model.plugin()
+
+    def default_target(self) -> str:
+        """Return the family of the first surface that the model exposes, or ""."""
+        exposed = self.recommender().exposes
+        return family(exposed[0]) if exposed else ""
+
+
+def read_overrides(texts: list[str] | tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Return `--set NAME.KEY=VALUE` as name -> key -> text; names and keys are checked.
+
+    Raises:
+        BadSpec: not of that form.
+        UnknownName: no model, attack or defense has the name.
+        UnknownOption: it has no such option.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for text in texts:
+        left, equals, value = text.partition("=")
+        name, dot, key = left.strip().rpartition(".")
+        if not (equals and dot and value):
+            raise BadSpec(f"--set '{text}' cannot be read; write NAME.KEY=VALUE, for example mf.epochs=300")
+        kinds = [kind for kind in ("model", "attack", "defense") if name in registry().names(kind)]
+        if not kinds:
+            known = [one for kind in ("model", "attack", "defense") for one in registry().names(kind)]
+            raise UnknownName.among("model, attack or defense", name, known)
+        true_name = registry().get(kinds[0], name).name
+        specs.read_options(_options_type(kinds[0], true_name), f"{kinds[0]} '{name}'", [(key, value)])
+        found.setdefault(true_name, {})[key] = value
+    return found
+
+
+def _options_type(kind: str, name: str) -> type[Any]:
+    plugin = registry().get(kind, name)
+    options: type[Any] = plugin.config_type if kind == "model" else plugin
+    return options
+
+
+def _part(kind: str, spec: Spec, overrides: Overrides, preset: Mapping[str, str] | None = None) -> Part:
+    plugin = registry().get(kind, spec.name)
+    texts = {**(preset or {}), **overrides.get(plugin.name, {})}
+    made = specs.build(_options_type(kind, plugin.name), f"{kind} '{spec.name}'", spec.options, texts)
+    options = tuple((spot.name, getattr(made, spot.name)) for spot in dataclasses.fields(made) if spot.init)
+    shown = Spec(spec.name, spec.target, tuple({**texts, **dict(spec.options)}.items()))
+    return Part(kind, plugin.name, spec.target, options, str(shown))
+
+
+def _with_preset(parsed: SystemSpec) -> tuple[SystemSpec, dict[int, dict[str, str]]]:
+    """Expand a preset; its own options are returned apart, as they give way to --set and to typed ones."""
+    text = registry().presets.get(parsed.model.name)
+    if text is None:
+        return parsed, {}
+    held = specs.parse_system(text)
+    parts = [held.model, *held.defenses]
+    soft = {place: dict(part.options) for place, part in enumerate(parts)}
+    bare = [Spec(part.name, part.target) for part in parts]
+    bare[-1] = Spec(bare[-1].name, bare[-1].target, parsed.model.options)
+    return SystemSpec(bare[0], (*bare[1:], *parsed.defenses)), soft
+
+
+def resolve_system(text: str, overrides: Overrides, defense: str = "") -> ResolvedSystem:
+    """Return the system that `mf+advreg:eps=0.5`, a preset such as `amf`, or a preset with options `amf:eps=1` names.
+
+    Options that are typed win over `overrides` (--set), which win over a preset's.
+
+    Args:
+        text: as typed.
+        overrides: from `read_overrides`.
+        defense: one more defense to put behind it, as typed.
+
+    Raises:
+        UnknownName, UnknownOption, BadSpec, BadValue: as their texts say.
+    """
+    typed = text.strip() + (f"+{defense.strip()}" if defense else "")
+    parsed, soft = _with_preset(specs.parse_system(typed))
+    names = [spec.name for spec in parsed.defenses]
+    if len(set(names)) < len(names):
+        raise BadSpec(f"'{typed}' has the same defense twice: {', '.join(names)}; give it once")
+    model = _part("model", parsed.model, overrides, soft.get(0))
+    system = ResolvedSystem(model, (), model.text)
+    defenses = []
+    for place, spec in enumerate(parsed.defenses, start=1):
+        part = _part("defense", spec, overrides, soft.get(place))
+        target = part.target or part.plugin().default_target or system.default_target()
+        defenses.append(dataclasses.replace(part, target=target))
+        for nested in part.systems().values():
+            resolve_system(nested, overrides)
+    return ResolvedSystem(model, tuple(defenses), typed)
+
+
+def resolve_attack(text: str, overrides: Overrides) -> Part:
+    """Return the attack that `pgd@factors:steps=40` names."""
+    spec = specs.parse(text)
+    reserved = [key for key, _ in spec.options if key in ("source", "stage")]
+    if reserved:
+        raise UnknownOption(f"attack '{spec.name}': the key '{reserved[0]}' is reserved for cells; leave it out here")
+    part = _part("attack", spec, overrides)
+    return dataclasses.replace(part, target=spec.target or part.plugin().target)
+
+
+def make(part: Part, systems: Mapping[str, System]) -> Any:
+    """Return the attack or defense itself, its System fields replaced by loaded systems."""
+    options = {**dict(part.options), **systems}
+    made = part.plugin()(**options)
+    if part.kind == "attack" and not isinstance(made, Attack):
+        raise BadValue(f"attack '{part.name}' is not a subclass of recshield.core.Attack")
+    if part.kind == "defense" and not isinstance(made, Defense):
+        raise BadValue(f"defense '{part.name}' is not a subclass of recshield.core.Defense")
+    return made
+
+
+def is_gradient(attack: Part) -> bool:
+    """Return whether the attack uses gradients."""
+    return bool(attack.plugin().access & Access.GRADIENTS)
+
+
+def is_fitted(defense: Part) -> bool:
+    """Return whether a defense changes training; one that only serves shares the undefended train step."""
+    plugin = defense.plugin()
+    return bool(plugin.warm_start or plugin.prepare is not Defense.prepare or plugin.objective is not Defense.objective)

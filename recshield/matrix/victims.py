@@ -1,0 +1,199 @@
+"""The trained system as an attack sees it: its goal, its gradient, and nothing it has no access to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recshield.core import settings
+from recshield.core.errors import AccessDenied, BadValue, NonFiniteScores
+from recshield.core.interfaces import Access, Batch, Goal, Recommender
+from recshield.core.norms import measure
+from recshield.core.surfaces import Delta, Surface, View, covers
+from recshield.data.interactions import HeldOut, Interactions
+from recshield.evaluation.ranking import top
+from recshield.training.draws import draw_negatives
+
+
+@dataclass(frozen=True)
+class GoalPairs:
+    """Triplets that a goal's loss is the mean over, drawn once and for all attacks alike."""
+
+    users: Tensor
+    positives: Tensor
+    negatives: Tensor  # (draws, rows)
+
+    def batches(self, device: torch.device, size: int = settings.ATTACK_TRIPLETS) -> Iterator[Batch]:
+        """Yield the triplets in a fixed order; memory is one batch."""
+        for draw in self.negatives:
+            for start in range(0, len(self.users), size):
+                end = start + size
+                batch = Batch(self.users[start:end], self.positives[start:end], draw[start:end])
+                yield Batch(batch.users.long(), batch.positives.long(), batch.negatives.long()).to(device)
+
+    def __len__(self) -> int:
+        return self.negatives.numel()
+
+
+def degrade_pairs(train: Interactions, data_seed: int) -> GoalPairs:
+    """Return the training rows with three draws of one negative each, the same for every system and attack."""
+    draws = [draw_negatives(train, data_seed, "degrade", draw) for draw in range(settings.DEGRADE_DRAWS)]
+    return GoalPairs(torch.from_numpy(train.users), torch.from_numpy(train.items), torch.from_numpy(np.stack(draws)))
+
+
+def oracle_pairs(train: Interactions, test: HeldOut, data_seed: int) -> GoalPairs:
+    """Return the test rows with twenty negatives each, outside the user's training and test rows."""
+    users, items = test.row_users, test.items
+    both = Interactions.from_rows(
+        np.concatenate([train.users, users]), np.concatenate([train.items, items]), train.n_users, train.n_items
+    )
+    # One draw per row of both, cut to the test rows, which stand behind each user's training rows.
+    counts = np.diff(train.indptr)
+    order = np.arange(len(users)) - np.repeat(test.indptr[:-1], np.diff(test.indptr))
+    rows = both.indptr[users] + counts[users] + order
+    draws = [draw_negatives(both, data_seed, "oracle", draw)[rows] for draw in range(settings.ORACLE_NEGATIVES)]
+    return GoalPairs(torch.from_numpy(users), torch.from_numpy(items), torch.from_numpy(np.stack(draws)))
+
+
+def _loss(model: Recommender, batch: Batch, view: View, name: str) -> Tensor:
+    """Return the loss summed over a batch; x is the score of the positive minus that of the negative item."""
+    if name == "":
+        return model.loss(batch, view)
+    x = model.margins(batch, view)
+    if name == "bpr":
+        return torch.nn.functional.softplus(-x).sum()
+    if name == "linear":
+        return -x.sum()
+    if name == "margin":
+        return -x.clamp(min=0).sum()
+    raise BadValue(f"loss '{name}' is not known; allowed: bpr, linear, margin, or empty for the model's own")
+
+
+@dataclass
+class GradientNotes:
+    """What was seen along an attack, for the audit."""
+
+    values: list[float] = field(default_factory=list)
+    zero_share: float | None = None
+    n_queries: int = 0
+
+
+class TrainedVictim:
+    """A system after training (stage SERVE), reached through the access that an attack declares.
+
+    Attributes:
+        surfaces: those that the target includes.
+        goal: what the attacker wants.
+        notes: values of the goal and share of zero gradients along the attack.
+    """
+
+    def __init__(
+        self, model: Recommender, train: Interactions, pairs: GoalPairs, goal: Goal, target: str, access: Access
+    ) -> None:
+        self.goal = goal
+        self.surfaces: tuple[Surface, ...] = tuple(one for one in model.surfaces if covers(target, one.name))
+        if not self.surfaces:
+            raise BadValue(f"model '{model.name}' has no surface '{target}'")
+        self.notes = GradientNotes()
+        self._model, self._train, self._pairs, self._access = model, train, pairs, access
+        self._device = model.values(self.surfaces[0].name).device
+        self._rows: dict[str, Tensor] | None = None
+
+    def _allow(self, needed: Access) -> None:
+        if not self._access & needed:
+            raise AccessDenied(
+                f"the attack called what needs {needed.name}, but declares {self._access!r}; add it to its `access`"
+            )
+
+    @property
+    def data(self) -> Interactions:
+        """DATA: the training rows."""
+        self._allow(Access.DATA)
+        return self._train
+
+    @property
+    def rows(self) -> Mapping[str, Tensor]:
+        """Sorted rows of each surface that the goal reads."""
+        if self._rows is None:
+            is_read = {
+                one.name: torch.zeros(one.shape[0], dtype=torch.bool, device=self._device) for one in self.surfaces
+            }
+            for batch in self._pairs.batches(self._device):
+                for name, rows in self._model.rows(batch).items():
+                    if name in is_read:
+                        is_read[name][rows] = True
+            self._rows = {name: held.nonzero()[:, 0] for name, held in is_read.items()}
+        return self._rows
+
+    def zeros(self) -> dict[str, Tensor]:
+        """Return a perturbation of zeros."""
+        return {one.name: torch.zeros(one.shape, device=self._device) for one in self.surfaces}
+
+    def rankings(self, users: Tensor, k: int, delta: Delta) -> Tensor:
+        """RANKINGS: return the (len(users), k) items ranked first, training items left out."""
+        self._allow(Access.RANKINGS | Access.SCORES)
+        masked = [self._train.of(int(user)) for user in users]
+        return top(self._scores(users, delta), masked, k)
+
+    def scores(self, users: Tensor, delta: Delta) -> Tensor:
+        """SCORES: return (len(users), n_items) scores."""
+        self._allow(Access.SCORES)
+        return self._scores(users, delta)
+
+    def _scores(self, users: Tensor, delta: Delta) -> Tensor:
+        self.notes.n_queries += len(users)
+        with torch.no_grad():
+            return self._model.score(users.to(self._device), self._model.lower(View(dict(delta))))
+
+    def ascend(self, delta: Delta, loss: str = "") -> tuple[Tensor, dict[str, Tensor]]:
+        """GRADIENTS: return the mean loss over the goal's triplets and its gradient, batch by batch."""
+        self._allow(Access.GRADIENTS)
+        leaves = {one.name: delta[one.name].detach().clone().requires_grad_() for one in self.surfaces}
+        total = 0.0
+        with torch.enable_grad():
+            for batch in self._pairs.batches(self._device):
+                part = _loss(self._model, batch, View(leaves), loss)
+                total += float(part.detach())
+                (part / len(self._pairs)).backward()
+        gradient = {
+            name: held.grad if held.grad is not None else torch.zeros_like(held) for name, held in leaves.items()
+        }
+        self.notes.values.append(total / len(self._pairs))
+        if self.notes.zero_share is None:
+            self.notes.zero_share = self._zero_share(gradient)
+        return torch.tensor(total / len(self._pairs), dtype=torch.float64), gradient
+
+    def _zero_share(self, gradient: Delta) -> float:
+        """Return the share of rows the goal reads whose gradient is zero or not finite."""
+        n_dead = n_rows = 0
+        for name, rows in self.rows.items():
+            length = gradient[name][rows].flatten(1).abs().amax(dim=1)
+            n_dead += int((~(length > 0) | ~length.isfinite()).sum())
+            n_rows += len(rows)
+        return n_dead / max(n_rows, 1)
+
+    def value(self, delta: Delta, loss: str) -> float:
+        """Return the mean loss at a perturbation; for the framework, so it needs no access.
+
+        Raises:
+            NonFiniteScores: the loss is NaN or infinite.
+        """
+        with torch.no_grad():
+            total = sum(
+                float(_loss(self._model, batch, View(dict(delta)), loss)) for batch in self._pairs.batches(self._device)
+            )
+        if not np.isfinite(total):
+            raise NonFiniteScores("the attacked loss is NaN or infinite; look at the model's training")
+        return total / len(self._pairs)
+
+    def mean_norm(self, norm: str) -> float:
+        """Return the mean clean norm over the rows, of all surfaces of the target, that the goal reads."""
+        lengths = []
+        for one in self.surfaces:
+            clean = self._model.values(one.name).detach()
+            lengths.append(measure(clean[self.rows[one.name]], one, norm))
+        return float(torch.cat(lengths).double().mean())

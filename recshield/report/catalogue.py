@@ -1,0 +1,103 @@
+"""What is installed and which data sets are here, as rows and as a terminal shows them."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from recshield.core.registry import HOOKS, registry
+from recshield.core.settings import DATA_VARIABLE
+from recshield.core.specs import option_defaults
+from recshield.report.text import safe
+
+
+def plugin_rows() -> tuple[list[dict[str, Any]], dict[str, str], dict[str, str]]:
+    """Return everything installed, the presets, and the plugins that could not be loaded."""
+    held = registry()
+    rows = []
+    for kind in HOOKS:
+        for name, made in sorted(held.found[kind].items()):
+            source = held.sources[kind, name]
+            rows.append(
+                {
+                    "kind": kind,
+                    "name": name,
+                    "aliases": list(getattr(made, "aliases", ())),
+                    "options": _options(kind, made),
+                    "description": _description(made),
+                    "source": f"{source.distribution} {source.version}",
+                }
+            )
+    return rows, dict(held.presets), dict(held.failed)
+
+
+def _options(kind: str, made: type[Any]) -> dict[str, str]:
+    if kind == "model":
+        return option_defaults(made.config_type)
+    return option_defaults(made) if kind in ("attack", "defense") else {}
+
+
+def _description(made: type[Any]) -> str:
+    said = getattr(made, "description", "") or (inspect.getdoc(made) or "").split("\n\n")[0].replace("\n", " ")
+    return str(said)
+
+
+def show_plugins(console: Console, rows: list[dict[str, Any]], presets: dict[str, str], failed: dict[str, str]) -> None:
+    """Print what is installed."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("kind", no_wrap=True)
+    drawn.add_column("name", no_wrap=True)
+    drawn.add_column("options and defaults, what it is")
+    drawn.add_column("from", no_wrap=True)
+    for row in rows:
+        name = ", ".join([row["name"], *row["aliases"]])
+        options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
+        text = safe(row["description"])
+        drawn.add_row(
+            row["kind"], safe(name), safe(f"{options}\n", "dim") + text if options else text, safe(row["source"])
+        )
+    for name, spec in sorted(presets.items()):
+        drawn.add_row("preset", safe(name), safe(spec), "")
+    console.print(drawn)
+    for name, reason in sorted(failed.items()):
+        console.print(safe(f"plugin '{name}' could not be loaded: {reason}", "yellow"), soft_wrap=True)
+
+
+def dataset_rows(data_dir: str | None) -> list[dict[str, Any]]:
+    """Return the named data sets and where they are."""
+    top = data_dir or os.environ.get(DATA_VARIABLE)
+    rows = []
+    for name, made in sorted(registry().found["dataset"].items()):
+        place = "generated"
+        if made.folder:
+            folder = Path(top).expanduser() / made.folder if top else None
+            place = str(folder) if folder and folder.is_dir() else "not here"
+        rows.append(
+            {
+                "name": name,
+                "description": made.description,
+                "licence": made.licence,
+                "place": place,
+                "publisher": made.publisher,
+            }
+        )
+    return rows
+
+
+def show_datasets(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Print the named data sets."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("name", "what", "licence", "where", "publisher"):
+        drawn.add_column(name, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(safe(row[key]) for key in ("name", "description", "licence", "place", "publisher")))
+    console.print(drawn)
+    console.print(
+        safe(f"a path to a folder or file works too; folders are looked for below --data-dir or {DATA_VARIABLE}")
+    )

@@ -1,0 +1,161 @@
+"""A finished run as a terminal shows it: the matrix, then every sentence that is not a pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from recshield.report.text import plain, safe
+
+_STYLES = {"pass": "green", "warn": "yellow", "unproven": "magenta", "fail": "bold red", "not run": "magenta"}
+_ORDER = ("fail", "unproven", "not run", "warn", "pass")
+
+
+def show(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame, manifest: dict[str, Any]) -> None:
+    """Print a run."""
+    _head(console, table, manifest)
+    seeds = sorted(table["seed"].unique())
+    for seed in seeds:
+        if len(seeds) > 1:
+            console.print(safe(f"\nseed {seed}", "bold"))
+        _matrix(console, table[table["seed"] == seed])
+    _sentences(console, table, verdicts)
+    _rest(console, manifest)
+
+
+def _head(console: Console, table: pd.DataFrame, manifest: dict[str, Any]) -> None:
+    console.print(safe(f"{table['dataset'].iloc[0]}", "bold"))
+    for name, text in manifest.get("split", {}).items():
+        console.print(Text("  ").append_text(safe(name, "dim")).append(": ").append_text(safe(text)))
+
+
+def _metric(row: pd.Series) -> str:
+    return f"{row['metric'].upper()}@{row['k']}" if row["k"] else str(row["metric"]).upper()
+
+
+def _matrix(console: Console, table: pd.DataFrame) -> None:
+    """Print clean figures, and for each attack and budget the relative change of the main metric with its verdict."""
+    table = table.assign(title=table.apply(_metric, axis=1))
+    titles = list(dict.fromkeys(table["title"]))
+    clean = table[(table["attack"] == "none") & ~table["is_control"]]
+    attacked = table[(table["attack"] != "none") & ~table["is_control"] & (table["title"] == titles[0])]
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("system", no_wrap=True, overflow="ellipsis")
+    for title in titles:
+        drawn.add_column(f"clean\n{title}", justify="right")
+    columns = list(
+        dict.fromkeys(zip(attacked["attack"], attacked["goal"], attacked["norm"], _sizes(attacked), strict=True))
+    )
+    has_goals = attacked["goal"].nunique() > 1
+    for attack, goal, norm, size in columns:
+        goal_line = f"\n{goal}" if has_goals or goal != "degrade" else ""
+        drawn.add_column(safe(f"{attack}") + Text(f"\n{norm} {plain(size)}{goal_line}"), justify="right")
+    attacked = attacked.assign(size=_sizes(attacked))
+    for system in dict.fromkeys(clean["system"]):
+        own = clean[clean["system"] == system].set_index("title")["clean"]
+        cells: list[Text] = [safe(system), *(Text(f"{own[title]:.4f}") for title in titles)]
+        cells.extend(_cell(attacked, system, key) for key in columns)
+        drawn.add_row(*cells)
+    console.print(drawn)
+    if columns:
+        console.print(safe(f"relative change of {titles[0]} under attack, and the verdict of the audit", "dim"))
+
+
+def _sizes(table: pd.DataFrame) -> list[str]:
+    return [f"{eps:.4g}" for eps in table["eps"]]
+
+
+def _cell(attacked: pd.DataFrame, system: str, key: tuple[str, str, str, str]) -> Text:
+    attack, goal, norm, size = key
+    is_here = (
+        (attacked["system"] == system) & (attacked["attack"] == attack) & (attacked["goal"] == goal)
+        & (attacked["norm"] == norm) & (attacked["size"] == size)
+    )  # fmt: skip
+    found = attacked[is_here]
+    if found.empty:
+        return Text("-", style="dim")
+    row = found.iloc[0]
+    value = row["relative_change"]
+    text = Text("n/a" if math.isnan(value) else f"{100 * value:+.1f} %")
+    return text.append(f"\n{row['verdict']}", style=_STYLES.get(row["verdict"], ""))
+
+
+def _sentences(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) -> None:
+    """Print findings that are not a pass, equal ones together, the worst first."""
+    found = verdicts[(verdicts["verdict"] != "pass") & ((verdicts["verdict"] != "not run") | verdicts["is_required"])]
+    if verdicts.empty:
+        return
+    n_passed = int((verdicts["verdict"] == "pass").sum())
+    console.print(safe(f"\naudit: {n_passed} of {len(verdicts)} checks pass", "bold"))
+    names = {row["cell"]: _name(row) for row in table[table["attack"] != "none"].to_dict("records")}
+    grouped: dict[tuple[str, int, str, str], list[str]] = {}
+    for row in found.to_dict("records"):
+        key = (row["verdict"], row["number"], row["check"], row["sentence"])
+        grouped.setdefault(key, []).append(names.get(row["cell"], row["cell"]))
+    for key in sorted(grouped, key=lambda one: (_ORDER.index(one[0]), one[1])):
+        verdict, number, check, sentence = key
+        line = Text(f"{verdict:>8}", style=_STYLES.get(verdict, "")).append(f"  {number} {plain(check)}: ")
+        console.print(line.append_text(safe(sentence)).append_text(safe(f"  [{_several(grouped[key])}]", "dim")))
+
+
+def _name(row: dict[Any, Any]) -> str:
+    seed = f", seed {row['seed']}" if row["seed"] else ""
+    return f"{row['system']} under {row['attack']} at {row['norm']} {row['eps']:.4g}{seed}"
+
+
+def _several(names: Iterable[str]) -> str:
+    held = list(dict.fromkeys(names))
+    return "; ".join(held[:3]) + (f"; and {len(held) - 3} more" if len(held) > 3 else "")
+
+
+def _rest(console: Console, manifest: dict[str, Any]) -> None:
+    """Print what was skipped, what failed and what was rebuilt."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for skip in manifest.get("skipped", []):
+        by_reason.setdefault((skip["system"], skip["reason"]), []).append(skip["attack"])
+    for (system, reason), attacks in by_reason.items():
+        under = f" x {', '.join(one for one in attacks if one)}" if any(attacks) else ""
+        console.print(safe(f"skipped  {system}{under}: {reason}", "dim"))
+    for text in manifest.get("failed", []):
+        console.print(safe(f"failed   {text}", "bold red"))
+    if manifest.get("rebuilt"):
+        console.print(safe(f"rebuilt  {len(manifest['rebuilt'])} damaged store entries", "yellow"))
+    for name, reason in manifest.get("plugins_not_loaded", {}).items():
+        console.print(safe(f"plugin '{name}' could not be loaded: {reason}", "yellow"))
+
+
+def show_timings(console: Console, timings: pd.DataFrame) -> None:
+    """Print seconds and peak memory per step."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("step", "seconds", "GPU ms", "peak MiB", "GPU MiB", "reused"):
+        drawn.add_column(name, justify="left" if name == "step" else "right")
+    for row in timings.to_dict("records"):
+        gpu = row.get("cuda_ms")
+        drawn.add_row(
+            safe(row["label"]),
+            f"{row['seconds']:.2f}",
+            "-" if gpu is None or math.isnan(gpu) else f"{gpu:.1f}",
+            f"{row['peak_host_bytes'] / 2**20:.0f}",
+            f"{row['peak_device_bytes'] / 2**20:.0f}" if row["peak_device_bytes"] else "-",
+            "yes" if row["is_reused"] else "no",
+        )
+    console.print(drawn)
+
+
+def show_verdicts(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) -> None:
+    """Print every finding of every cell."""
+    names = {row["cell"]: _name(row) for row in table[table["attack"] != "none"].to_dict("records")}
+    for cell, found in verdicts.groupby("cell", sort=False):
+        console.print(safe(f"\n{names.get(cell, cell)}", "bold"))
+        for row in found.to_dict("records"):
+            line = Text(f"{row['verdict']:>8}", style=_STYLES.get(row["verdict"], ""))
+            console.print(
+                line.append(f"  {row['number']:>2} {plain(row['check'])}: ").append_text(safe(row["sentence"]))
+            )

@@ -1,0 +1,292 @@
+"""Plan, execute, audit, save: the one way from a request to figures with verdicts."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+import recshield
+from recshield.audit import judge, needs, summarise
+from recshield.core import settings
+from recshield.core.errors import BadValue, DeviceMissing, RecshieldError
+from recshield.core.interfaces import Goal
+from recshield.core.registry import registry
+from recshield.core.specs import split_list
+from recshield.data.catalogue import resolve
+from recshield.evaluation.metrics import MetricAtK
+from recshield.matrix import saved
+from recshield.matrix.budgets import BudgetRequest
+from recshield.matrix.executors import Executor, Listener, Outcome
+from recshield.matrix.plan import Plan, Request, Step, plan
+from recshield.matrix.results import Results, collect
+from recshield.matrix.steps import Context
+from recshield.matrix.store import Store
+from recshield.matrix.systems import ResolvedSystem, read_overrides, resolve_attack, resolve_system
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def started(self, step: Step) -> None:
+        """Say nothing."""
+
+    def advanced(self, step: Step, share: float) -> None:
+        """Say nothing."""
+
+    def finished(self, step: Step, is_reused: bool) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class MatrixRun:
+    """A finished matrix: figures, verdicts, and everything behind them.
+
+    Attributes:
+        results: the figures as tables.
+        verdicts: one row per cell and check.
+        manifest: what was asked for, with what versions, on what machine.
+    """
+
+    results: Results
+    verdicts: pd.DataFrame
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per cell and metric: the columns of results.parquet."""
+        return self.results.table
+
+    @property
+    def per_user(self) -> pd.DataFrame:
+        """One row per cell and evaluated user."""
+        return self.results.per_user
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """One row per cell: what the audit reads."""
+        return self.results.steps
+
+    @property
+    def timings(self) -> pd.DataFrame:
+        """One row per step: seconds, device and peak memory."""
+        return self.results.timings
+
+    def save(self, out: str | Path) -> Path:
+        """Write the run into a folder, whole or not at all; an earlier run there is replaced.
+
+        Raises:
+            OutputRefused: not writable, or it holds something that is not a run.
+        """
+        return saved.write(Path(out), self.results, self.verdicts, self.manifest)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> MatrixRun:
+        """Return the run that `save` wrote, or raise BadData."""
+        return cls(*saved.read(Path(folder)))
+
+    def audit(self) -> None:
+        """Run the checks (again) and put each cell's verdict into the table."""
+        self.verdicts = judge(self.results)
+        summary = summarise(self.verdicts)
+        self.results.table["verdict"] = self.results.table["cell"].map(summary).fillna("")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that was checked and planned, and has run nothing yet."""
+
+    plan: Plan
+    metrics: tuple[MetricAtK, ...]
+    store: Store
+    manifest: dict[str, Any]
+
+
+def prepare(
+    *,
+    models: Sequence[str],
+    attacks: Sequence[str] = (),
+    defenses: Sequence[str] = (),
+    dataset: str = settings.DATASET,
+    data_dir: str | None = None,
+    filters: Sequence[str] = (),
+    budget: Sequence[str] = settings.BUDGET,
+    goal: Sequence[str] = (settings.GOAL,),
+    metrics: Sequence[str] = settings.METRICS,
+    seeds: Sequence[int] = settings.SEEDS,
+    data_seed: int = settings.DATA_SEED,
+    device: str = "cpu",
+    threads: int = settings.THREADS,
+    overrides: Sequence[str] = (),
+    controls: str = "auto",
+) -> Prepared:
+    """Check a request and plan it; raises before anything is computed. Arguments as for `run_matrix`."""
+    _check(models, seeds, threads, device, controls)
+    texts = read_overrides(tuple(overrides))
+    systems: dict[ResolvedSystem, ResolvedSystem] = {}
+    for model in models:
+        for defense in ("", *defenses):
+            system = resolve_system(model, texts, defense)
+            systems.setdefault(system, system)
+    resolved = {attack: resolve_attack(attack, texts) for attack in attacks}
+    wanted = tuple(dict.fromkeys(MetricAtK.parse(metric) for metric in metrics))
+    if not wanted:
+        raise BadValue("no metric was given; name at least one, for example ndcg@100")
+    source = resolve(dataset, data_dir, filters)
+    request = Request(
+        tuple(systems.values()),
+        tuple(resolved.values()),
+        source,
+        tuple(BudgetRequest.parse(text) for text in budget),
+        tuple(str(Goal.parse(text)) for text in goal),
+        tuple(dict.fromkeys(seeds)),
+        data_seed,
+        device,
+        threads,
+        texts,
+        controls == "auto",
+    )
+    asked = {
+        "models": list(models), "attacks": list(attacks), "defenses": list(defenses), "dataset": dataset,
+        "filters": list(filters), "budget": list(budget), "goal": list(request.goals),
+        "metrics": [str(metric) for metric in wanted], "seeds": list(request.seeds), "data_seed": data_seed,
+        "device": device, "threads": threads, "set": list(overrides), "controls": controls,
+    }  # fmt: skip
+    manifest = {"format": saved.FORMAT, "request": asked, "data": dataclasses.asdict(source)} | _machine()
+    return Prepared(plan(request, needs), wanted, Store.default(), manifest)
+
+
+def _check(models: Sequence[str], seeds: Sequence[int], threads: int, device: str, controls: str) -> None:
+    if not models:
+        raise BadValue("no model was given; name at least one, for example --models mf")
+    if not seeds or any(seed < 0 for seed in seeds):
+        raise BadValue(f"seeds {list(seeds)} are not allowed; give whole numbers of at least 0")
+    if threads < 1:
+        raise BadValue(f"threads {threads} is not allowed; it is at least 1")
+    if controls not in ("auto", "none"):
+        raise BadValue(f"controls '{controls}' is not known; allowed: auto, none")
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise DeviceMissing(f"device '{device}' is not known; allowed: cpu, cuda, cuda:N") from None
+    if kind not in ("cpu", "cuda"):
+        raise DeviceMissing(f"device '{device}' is not supported; allowed: cpu, cuda, cuda:N")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise DeviceMissing(
+            f"device '{device}' was asked for, but torch {torch.__version__} sees no CUDA; use --device cpu"
+        )
+
+
+def _machine() -> dict[str, Any]:
+    names = ("torch", "numba", "numpy", "pandas", "scipy", "safetensors")
+    return {
+        "versions": {"recshield": recshield.__version__, "python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in names},
+        "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
+        "plugins_not_loaded": dict(registry().failed),
+    }
+
+
+def execute(prepared: Prepared, jobs: int = 1, executor: str = "local", listener: Listener | None = None) -> MatrixRun:
+    """Run what the store does not hold, then collect and audit."""
+    made, store = prepared.plan, prepared.store
+    runner: Executor = registry().get("executor", executor)()
+    context = Context(made.request.device, made.request.threads)
+    listener = listener or Silent()
+    first = {made.data_key: made.steps[made.data_key]}
+    outcome = runner.run(first, store, context, 1, listener)
+    if outcome.failed:
+        raise RecshieldError(next(iter(outcome.failed.values())).removeprefix(f"{first[made.data_key].label}: "))
+    facts = store.need(made.data_key).facts
+    for metric in prepared.metrics:
+        metric.check_catalogue(facts["n_items"])
+    rest = {key: step for key, step in made.steps.items() if key != made.data_key}
+    outcome = _joined(outcome, runner.run(rest, store, context, jobs, listener))
+    results = collect(made, store, outcome, prepared.metrics)
+    manifest = prepared.manifest | {
+        "split": facts["split"],
+        "skipped": [dataclasses.asdict(skip) for skip in made.skips],
+        "failed": sorted(set(outcome.failed.values())),
+        "rebuilt": sorted(set(store.damaged)),
+    }
+    run = MatrixRun(results, pd.DataFrame(), manifest)
+    run.audit()
+    return run
+
+
+def _joined(one: Outcome, other: Outcome) -> Outcome:
+    return Outcome(one.reused | other.reused, one.failed | other.failed)
+
+
+def run_matrix(
+    models: Sequence[str] | str,
+    attacks: Sequence[str] | str = (),
+    defenses: Sequence[str] | str = (),
+    dataset: str = settings.DATASET,
+    *,
+    data_dir: str | None = None,
+    filters: Sequence[str] = (),
+    budget: Sequence[str] | str = settings.BUDGET,
+    goal: Sequence[str] | str = settings.GOAL,
+    metrics: Sequence[str] | str = settings.METRICS,
+    seeds: Sequence[int] = settings.SEEDS,
+    data_seed: int = settings.DATA_SEED,
+    device: str = "cpu",
+    threads: int = settings.THREADS,
+    overrides: Sequence[str] = (),
+    controls: str = "auto",
+    jobs: int = 1,
+    out: str | Path | None = None,
+    listener: Listener | None = None,
+) -> MatrixRun:
+    """Cross models and defenses with attacks, and judge every figure.
+
+    Args:
+        models: systems, for example `["mf", "amf"]` or `"mf,mf+advreg:eps=1,epochs=50"`.
+        attacks: for example `["noise", "fgsm", "pgd:steps=40"]`.
+        defenses: each is put behind every model, beside the model without it.
+        dataset: a name of `recshield datasets`, or a path.
+        data_dir: folder of the named data sets; default: the variable RECSHIELD_DATA.
+        filters: for example `["ratings>=4"]`.
+        budget: `[SURFACE=]NORM:EPS[,EPS...]`; eps is raw, `10%` of the mean clean row norm, or `0.5like(amf)`.
+        goal: `degrade`, `degrade:oracle`, or both.
+        metrics: for example `["ndcg@100", "hr@100", "auc"]`; the first is the main one.
+        seeds: of training and attack draws.
+        data_seed: of splits and of the attacks' negatives.
+        device: `cpu`, `cuda` or `cuda:N`.
+        threads: of each process; recorded, and part of every step's key.
+        overrides: options for every use of a name, for example `["mf.epochs=50"]`.
+        controls: `auto` adds the cells that the audit needs; `none` leaves them out.
+        jobs: processes.
+        out: folder to save the run in.
+        listener: hears how far the work is.
+
+    Returns:
+        The run, with `.table`, `.per_user`, `.verdicts`, `.save(folder)`.
+
+    Raises:
+        RecshieldError: bad input, before anything is computed wherever that can be known.
+    """
+    if out is not None:
+        saved.check_target(Path(out))
+    prepared = prepare(
+        models=_texts(models), attacks=_texts(attacks), defenses=_texts(defenses), dataset=dataset, data_dir=data_dir,
+        filters=filters, budget=[budget] if isinstance(budget, str) else budget, goal=_texts(goal),
+        metrics=_texts(metrics), seeds=seeds, data_seed=data_seed, device=device, threads=threads,
+        overrides=overrides, controls=controls,
+    )  # fmt: skip
+    run = execute(prepared, jobs, listener=listener)
+    if out is not None:
+        run.save(out)
+    return run
+
+
+def _texts(given: Sequence[str] | str) -> list[str]:
+    return split_list(given) if isinstance(given, str) else [text for one in given for text in split_list(one)]

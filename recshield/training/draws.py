@@ -1,0 +1,99 @@
+"""Negative sampling and the order of an epoch, each from its own named draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from recshield.core.compiled import kernel
+from recshield.core.seeds import number
+from recshield.data.interactions import Interactions
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+@numba.njit(inline="always")
+def _mix(value: np.uint64) -> np.uint64:
+    """Return splitmix64 of a counter (Steele et al. 2014)."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+@kernel(reorder=False)
+def _draw_negatives(
+    users: NDArray[np.int32],
+    items: NDArray[np.int32],
+    indptr: NDArray[np.int64],
+    members: NDArray[np.int32],
+    n_items: int,
+    seed: np.uint64,
+    out: NDArray[np.int32],
+) -> None:
+    for row in range(len(users)):
+        first, last = indptr[users[row]], indptr[users[row] + 1]
+        n_free = n_items - (last - first)
+        if n_free <= 0:
+            out[row] = items[row]
+            continue
+        bits = _mix(seed + np.uint64(row) * _STEP)
+        place = np.int64(np.float64(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0) * n_free)
+        # The place-th item that is no member: members[first + k] - k free items stand before member k.
+        low, high = first, last
+        while low < high:
+            middle = (low + high) >> 1
+            if members[middle] - (middle - first) <= place:
+                low = middle + 1
+            else:
+                high = middle
+        out[row] = place + (low - first)
+
+
+@kernel(reorder=False)
+def _shuffle(order: NDArray[np.int32], seed: np.uint64) -> None:
+    """Shuffle in place (Fisher and Yates)."""
+    for last in range(len(order) - 1, 0, -1):
+        bits = _mix(seed + np.uint64(last) * _STEP)
+        other = np.int64(np.float64(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0) * (last + 1))
+        order[last], order[other] = order[other], order[last]
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """Rows (user, positive item, negative item), three int32 arrays of one length."""
+
+    users: NDArray[np.int32]
+    positives: NDArray[np.int32]
+    negatives: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def draw_negatives(train: Interactions, seed: int, *names: str | int) -> NDArray[np.int32]:
+    """Return one item per training row, uniform over the items outside the user's training rows.
+
+    A user who has every item gets the positive itself: such a triplet has a zero gradient.
+
+    Args:
+        train: the training rows.
+        seed: of the draw; `names` name it.
+        names: the draw's own name.
+
+    Returns:
+        (len(train),) int32; each row's draw depends on seed, names and row number alone.
+    """
+    out = np.empty(len(train), np.int32)
+    _draw_negatives(train.users, train.items, *train.members, train.n_items, np.uint64(number(seed, *names)), out)
+    return out
+
+
+def epoch_triplets(train: Interactions, seed: int, epoch: int) -> Triplets:
+    """Return every training row once, in random order, with a fresh negative each."""
+    negatives = draw_negatives(train, seed, "negatives", epoch)
+    order = np.arange(len(train), dtype=np.int32)
+    _shuffle(order, np.uint64(number(seed, "order", epoch)))
+    return Triplets(train.users[order], train.items[order], negatives[order])

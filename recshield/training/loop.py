@@ -1,0 +1,42 @@
+"""The one generic training loop: any model with `batches` and `loss`, any objective, any torch optimiser."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator
+
+from recshield.core.interfaces import Objective, Recommender
+from recshield.core.seeds import child
+from recshield.data.interactions import Dataset
+from recshield.training.objectives import evaluate
+from recshield.training.progress import report_progress
+
+
+def train(
+    model: Recommender,
+    data: Dataset,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    rng: Generator,
+    epochs: int,
+) -> None:
+    """Minimise the objective by mini-batches, every training row once an epoch.
+
+    Args:
+        model: trained in place.
+        data: training rows.
+        objective: `ModelLoss()` or `Adversarial(...)`.
+        optimizer: over the model's parameters.
+        rng: epoch `e` draws from the child generator called `epoch`, `e`.
+        epochs: at least 0.
+    """
+    device = next(model.parameters()).device
+    model.train()
+    for epoch in range(epochs):
+        for batch in model.batches(data, child(rng, "epoch", epoch)):
+            optimizer.zero_grad(set_to_none=True)
+            value = evaluate(model, objective, batch.to(device))
+            value.backward()
+            optimizer.step()
+        report_progress((epoch + 1) / epochs)
+    model.eval()

@@ -1,0 +1,48 @@
+"""The worst perturbation of one training batch, on the rows that the batch reads."""
+
+from __future__ import annotations
+
+import torch
+
+from recshield.core.errors import BadValue
+from recshield.core.interfaces import Batch, Recommender
+from recshield.core.norms import project, steepest
+from recshield.core.surfaces import Budget, Surface, View, covers
+
+#: Step size of multi-step ascent in units of eps / steps.
+STEP_RATIO = 2.5
+
+
+def targeted(model: Recommender, target: str) -> tuple[Surface, ...]:
+    """Return the model's surfaces that a target (a surface or a family) includes.
+
+    Raises:
+        BadValue: the model has none.
+    """
+    found = tuple(surface for surface in model.surfaces if covers(target, surface.name))
+    if not found:
+        names = ", ".join(surface.name for surface in model.surfaces) or "none"
+        raise BadValue(f"model '{model.name}' has no surface '{target}'; it has: {names}")
+    return found
+
+
+def perturb_batch(model: Recommender, batch: Batch, target: str, budget: Budget, steps: int) -> View:
+    """Return a view that raises the loss summed over the batch within the budget, one vector per row read.
+
+    Source: He et al. 2018 (APR), Eq. 8 and 15 for one step; Madry et al. 2018 for more.
+    """
+    surfaces = targeted(model, target)
+    rows = {name: held for name, held in model.rows(batch).items() if any(name == one.name for one in surfaces)}
+    delta = {
+        one.name: torch.zeros((len(rows[one.name]), *one.shape[1:]), device=batch.users.device) for one in surfaces
+    }
+    size = budget.eps if steps == 1 else STEP_RATIO * budget.eps / steps
+    for _ in range(steps):
+        leaves = {name: held.detach().requires_grad_() for name, held in delta.items()}
+        with torch.enable_grad():
+            loss = model.loss(batch, View(leaves, rows))
+        gradients = torch.autograd.grad(loss, [leaves[one.name] for one in surfaces])
+        for one, gradient in zip(surfaces, gradients, strict=True):
+            moved = delta[one.name] + size * steepest(gradient, one, budget.norm)
+            delta[one.name] = project(moved, one, budget)
+    return View({name: held.detach() for name, held in delta.items()}, rows)
