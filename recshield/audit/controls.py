@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from recshield.audit.check import FAIL, PASS, WARN, Check, Facts, Finding, effect, gain, missing, percent, relative
+from recshield.core.surfaces import family
 from recshield.evaluation.effect import difference, relative_change
 from recshield.matrix.budgets import Eps
 from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
+from recshield.matrix.systems import rescaled_like
+
+#: Relative difference of two clean figures up to which one model is the other scaled (float32 rounding moves ties).
+_ALIKE = 1e-3
+#: Shares of the gain at equal eps that a control without any defense reaches too: all of it, and too much of it.
+_WHOLE, _HALF = 0.9, 0.5
 
 
 def _is_defended(cell: Cell) -> bool:
@@ -56,7 +64,7 @@ class AttackWorks(Check):
 
     def needs(self, cell: Cell) -> Mapping[str, Cell]:
         """Return the same attack on the undefended model."""
-        if not _is_defended(cell):
+        if not _is_defended(cell) or cell.eps.value == 0:
             return {}
         return {f"{self.name}.twin": cell.with_system(cell.system.undefended())}
 
@@ -80,20 +88,29 @@ class AttackWorks(Check):
 
 
 class NotScale(Check):
-    """Robustness at a fixed eps is more than larger embeddings."""
+    """Robustness at a fixed eps is more than larger embeddings.
+
+    Two controls: the undefended model at equal relative eps, and, where scaling its tables changes no clean figure
+    (inner products), the undefended model scaled to the defended one's norms, at equal eps. Whichever loses less
+    says what scale alone is worth.
+    """
 
     number, name = 23, "SCALE"
-    description = "the defended system loses less than the undefended one at equal relative eps, too"
+    description = "the defended system loses less than the undefended one at equal relative eps, or rescaled"
     is_required = True
 
     def needs(self, cell: Cell) -> Mapping[str, Cell]:
-        """Return the undefended model at the same eps, and at the same share of its own norms."""
-        if not _is_defended(cell):
+        """Return the undefended model at the same eps, at the same share of its norms, and scaled."""
+        if not _is_defended(cell) or cell.eps.value == 0:
             return {}
         twin = cell.with_system(cell.system.undefended())
         # A percentage is a share of the norm already.
         eps = cell.eps if cell.eps.unit == "percent" else Eps(cell.eps.value, "like", cell.system.name)
-        return {f"{self.name}.absolute": twin, f"{self.name}.relative": twin.with_eps(eps)}
+        found = {f"{self.name}.absolute": twin, f"{self.name}.relative": twin.with_eps(eps)}
+        scaled = rescaled_like(cell.system) if family(cell.target) == "factors" else None
+        if scaled is not None:
+            found[f"{self.name}.rescaled"] = cell.with_system(scaled)
+        return found
 
     def applies(self, facts: Facts) -> bool:
         """Systems with a defense, attacks of some size."""
@@ -104,19 +121,33 @@ class NotScale(Check):
         absolute, equal = self.other(facts, results, "absolute"), self.other(facts, results, "relative")
         if absolute is None or equal is None:
             return missing("the undefended model at equal and at equal relative eps")
-        here, there, scaled = (relative(one, results) for one in (facts, absolute, equal))
-        figures = {"defended": here, "equal_eps": there, "equal_relative_eps": scaled}
-        total, rest = gain(facts, absolute, results), gain(facts, equal, results)
+        controls = {"at equal relative eps": equal}
+        scaled = self.other(facts, results, "rescaled")
+        if scaled is not None and _ranks_alike(scaled, absolute, results):
+            controls["rescaled"] = scaled
+        total = gain(facts, absolute, results)
+        rests = {how: gain(facts, one, results) for how, one in controls.items()}
+        here, there = relative(facts, results), relative(absolute, results)
+        shown = [f"{percent(relative(one, results))} {how}" for how, one in controls.items()]
         both = (
-            f"{facts['system']} {percent(here)}; {absolute['system']} {percent(there)} at equal eps, "
-            f"{percent(scaled)} at equal relative eps"
+            f"{facts['system']} {percent(here)}; {absolute['system']} {percent(there)} at equal eps, {', '.join(shown)}"
         )
+        figures = {"defended": here, "equal_eps": there}
+        figures |= {how.replace(" ", "_"): relative(one, results) for how, one in controls.items()}
         if not total.is_above_zero:
             return Finding(PASS, f"no gain at equal eps that scale could explain: {both}", figures)
-        if not rest.is_above_zero:
-            return Finding(FAIL, f"the whole gain is scale: {both}", figures)
-        share = 1 - rest.mean / total.mean
+        least = min(rests.values(), key=lambda rest: rest.mean)
+        share = max(1 - least.mean / total.mean, 0.0)
         figures["scale_share"] = share
-        if share >= 0.5:
-            return Finding(WARN, f"{100 * share:.0f} % of the gain is scale: {both}", figures)
-        return Finding(PASS, f"{100 * max(share, 0.0):.0f} % of the gain is scale: {both}", figures)
+        if share >= _WHOLE:
+            return Finding(FAIL, f"the whole gain is scale: {both}", figures)
+        if not least.is_above_zero:
+            sentence = f"what is left beyond scale is within chance over {least.n_users} users: {both}"
+            return Finding(WARN, sentence, figures)
+        return Finding(WARN if share >= _HALF else PASS, f"{100 * share:.0f} % of the gain is scale: {both}", figures)
+
+
+def _ranks_alike(one: Facts, other: Facts, results: Results) -> bool:
+    """Return whether two systems have the same clean figure, so that one is the other scaled."""
+    figures = [float(results.values(facts["clean_cell"]).mean()) for facts in (one, other)]
+    return math.isclose(*figures, rel_tol=_ALIKE)

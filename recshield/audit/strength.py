@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recshield.audit.check import FAIL, PASS, WARN, Check, Facts, Finding, missing, percent, relative
+from recshield.audit.check import FAIL, NOT_RUN, PASS, WARN, Check, Facts, Finding, missing, percent, relative
 from recshield.core.settings import ITERATION_TOLERANCE
 from recshield.evaluation.effect import difference
 from recshield.matrix.cells import Cell
@@ -30,7 +30,7 @@ class Monotone(Check):
             if all(one[key] == facts[key] for key in same) and 0 < one["eps"] < facts["eps"]
         ]
         if not smaller:
-            return missing("a smaller eps of the same attack")
+            return Finding(NOT_RUN, "not run: no smaller eps of the same attack to compare with")
         below = max(smaller, key=lambda one: float(one["eps"]))
         shrinkage = difference(results.values(facts["cell"]), results.values(below["cell"]))
         clean = float(results.values(facts["clean_cell"]).mean())

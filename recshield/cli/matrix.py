@@ -131,7 +131,8 @@ def _print(console: Console, made: MatrixRun, folder: Path, is_json: bool, is_qu
         terminal.show(console, made.table, made.verdicts, made.manifest)
         done = made.timings[~made.timings["is_reused"]]["seconds"]
         n_steps = len(made.timings)
-        summary = f"\n{len(done)} of {n_steps} steps run in {done.sum():.1f} s, the rest reused; saved in {folder}"
+        console.print()
+        summary = f"{len(done)} of {n_steps} steps run in {done.sum():.1f} s, the rest reused; saved in {folder}"
         console.print(safe(summary, "dim"), soft_wrap=True)
 
 

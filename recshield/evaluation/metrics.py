@@ -67,7 +67,8 @@ class Ndcg(Metric):
         gains = np.where(held < k, 1.0 / np.log2(held + 2.0), 0.0)
         n_relevant = np.diff(ranks.indptr)
         ideal = np.cumsum(1.0 / np.log2(np.arange(min(k, int(n_relevant.max()))) + 2.0))
-        return _per_user_sum(gains, ranks.indptr) / ideal[np.minimum(n_relevant, len(ideal)) - 1]
+        values: Values = _per_user_sum(gains, ranks.indptr) / ideal[np.minimum(n_relevant, len(ideal)) - 1]
+        return values
 
 
 class Mrr(Metric):

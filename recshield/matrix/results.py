@@ -26,7 +26,7 @@ from recshield.matrix.store import Store
 COLUMNS = (
     "dataset", "system", "model", "defense", "attack", "surface", "goal", "access", "stage", "norm", "eps",
     "relative_eps", "raw_norm", "measured_norm", "seed", "metric", "k", "clean", "attacked", "change",
-    "relative_change", "n_users", "verdict", "is_control", "labels", "cell",
+    "relative_change", "n_users", "verdict", "is_control", "eps_text", "labels", "cell",
 )  # fmt: skip
 
 

@@ -175,6 +175,15 @@ def make(part: Part, systems: Mapping[str, System]) -> Any:
     return made
 
 
+def rescaled_like(system: ResolvedSystem) -> ResolvedSystem | None:
+    """Return the undefended model scaled to a system's norms, or None where no defense `rescaled` is installed."""
+    if "rescaled" not in registry().found["defense"]:
+        return None
+    text = f"rescaled:like=({system.name})"
+    part = Part("defense", "rescaled", system.default_target(), (("like", system.name),), text)
+    return ResolvedSystem(system.model, (part,), f"{system.model.text}+{text}")
+
+
 def is_gradient(attack: Part) -> bool:
     """Return whether the attack uses gradients."""
     return bool(attack.plugin().access & Access.GRADIENTS)

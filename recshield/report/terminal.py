@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from recshield.core.settings import GOAL
 from recshield.report.text import plain, safe
 
 _STYLES = {"pass": "green", "warn": "yellow", "unproven": "magenta", "fail": "bold red", "not run": "magenta"}
@@ -24,7 +25,8 @@ def show(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame, manifest
     seeds = sorted(table["seed"].unique())
     for seed in seeds:
         if len(seeds) > 1:
-            console.print(safe(f"\nseed {seed}", "bold"))
+            console.print()
+            console.print(safe(f"seed {seed}", "bold"))
         _matrix(console, table[table["seed"] == seed])
     _sentences(console, table, verdicts)
     _rest(console, manifest)
@@ -33,7 +35,7 @@ def show(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame, manifest
 def _head(console: Console, table: pd.DataFrame, manifest: dict[str, Any]) -> None:
     console.print(safe(f"{table['dataset'].iloc[0]}", "bold"))
     for name, text in manifest.get("split", {}).items():
-        console.print(Text("  ").append_text(safe(name, "dim")).append(": ").append_text(safe(text)))
+        console.print(Text("  ").append_text(safe(name, "dim")).append(": ").append_text(safe(text)), soft_wrap=True)
 
 
 def _metric(row: pd.Series) -> str:
@@ -41,44 +43,49 @@ def _metric(row: pd.Series) -> str:
 
 
 def _matrix(console: Console, table: pd.DataFrame) -> None:
-    """Print clean figures, and for each attack and budget the relative change of the main metric with its verdict."""
+    """Print clean figures, and per attack and budget the relative change of the main metric with its verdict."""
     table = table.assign(title=table.apply(_metric, axis=1))
     titles = list(dict.fromkeys(table["title"]))
     clean = table[(table["attack"] == "none") & ~table["is_control"]]
     attacked = table[(table["attack"] != "none") & ~table["is_control"] & (table["title"] == titles[0])]
+    attacked = attacked.assign(under=_under(attacked), size=attacked["norm"] + " " + attacked["eps_text"])
+    sizes = list(dict.fromkeys(attacked["size"]))
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    drawn.add_column("system", no_wrap=True, overflow="ellipsis")
+    drawn.add_column("system", overflow="fold", min_width=12)
     for title in titles:
-        drawn.add_column(f"clean\n{title}", justify="right")
-    columns = list(
-        dict.fromkeys(zip(attacked["attack"], attacked["goal"], attacked["norm"], _sizes(attacked), strict=True))
-    )
-    has_goals = attacked["goal"].nunique() > 1
-    for attack, goal, norm, size in columns:
-        goal_line = f"\n{goal}" if has_goals or goal != "degrade" else ""
-        drawn.add_column(safe(f"{attack}") + Text(f"\n{norm} {plain(size)}{goal_line}"), justify="right")
-    attacked = attacked.assign(size=_sizes(attacked))
+        drawn.add_column(f"clean\n{title}", justify="right", no_wrap=True)
+    if sizes:
+        drawn.add_column("attack", overflow="fold")
+    for size in sizes:
+        drawn.add_column(safe(size), justify="right", min_width=8)
     for system in dict.fromkeys(clean["system"]):
         own = clean[clean["system"] == system].set_index("title")["clean"]
-        cells: list[Text] = [safe(system), *(Text(f"{own[title]:.4f}") for title in titles)]
-        cells.extend(_cell(attacked, system, key) for key in columns)
-        drawn.add_row(*cells)
+        head = [safe(system), *(Text(f"{own[title]:.4f}") for title in titles)]
+        here = attacked[attacked["system"] == system]
+        for under in dict.fromkeys(here["under"]):
+            row = here[here["under"] == under]
+            drawn.add_row(*head, safe(under), *(_cell(row[row["size"] == size]) for size in sizes))
+            head = [Text("")] * len(head)
+        if here.empty:
+            drawn.add_row(*head, *([Text("-", style="dim")] * (len(sizes) + bool(sizes))))
     console.print(drawn)
-    if columns:
-        console.print(safe(f"relative change of {titles[0]} under attack, and the verdict of the audit", "dim"))
+    if sizes:
+        note = f"relative change of {titles[0]} under attack at each budget (norm and eps per row), and the verdict"
+        console.print(safe(note, "dim"), soft_wrap=True)
 
 
-def _sizes(table: pd.DataFrame) -> list[str]:
-    return [f"{eps:.4g}" for eps in table["eps"]]
+def _under(attacked: pd.DataFrame) -> pd.Series:
+    """Return attack, and surface and goal where they are not the usual ones."""
+    usual = attacked["surface"].mode()
+    shown = []
+    for row in attacked.to_dict("records"):
+        is_unusual = row["surface"] != usual[0] and "@" not in row["attack"]
+        surface = f" on {row['surface']}" if is_unusual else ""
+        shown.append(row["attack"] + surface + (f", {row['goal']}" if row["goal"] != GOAL else ""))
+    return pd.Series(shown, index=attacked.index, dtype=object)
 
 
-def _cell(attacked: pd.DataFrame, system: str, key: tuple[str, str, str, str]) -> Text:
-    attack, goal, norm, size = key
-    is_here = (
-        (attacked["system"] == system) & (attacked["attack"] == attack) & (attacked["goal"] == goal)
-        & (attacked["norm"] == norm) & (attacked["size"] == size)
-    )  # fmt: skip
-    found = attacked[is_here]
+def _cell(found: pd.DataFrame) -> Text:
     if found.empty:
         return Text("-", style="dim")
     row = found.iloc[0]
@@ -92,8 +99,10 @@ def _sentences(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) ->
     found = verdicts[(verdicts["verdict"] != "pass") & ((verdicts["verdict"] != "not run") | verdicts["is_required"])]
     if verdicts.empty:
         return
-    n_passed = int((verdicts["verdict"] == "pass").sum())
-    console.print(safe(f"\naudit: {n_passed} of {len(verdicts)} checks pass", "bold"))
+    counts = verdicts["verdict"].value_counts()
+    summary = ", ".join(f"{counts[word]} {word}" for word in reversed(_ORDER) if word in counts)
+    console.print()
+    console.print(safe(f"audit, {len(verdicts)} findings: {summary}", "bold"))
     names = {row["cell"]: _name(row) for row in table[table["attack"] != "none"].to_dict("records")}
     grouped: dict[tuple[str, int, str, str], list[str]] = {}
     for row in found.to_dict("records"):
@@ -102,12 +111,14 @@ def _sentences(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) ->
     for key in sorted(grouped, key=lambda one: (_ORDER.index(one[0]), one[1])):
         verdict, number, check, sentence = key
         line = Text(f"{verdict:>8}", style=_STYLES.get(verdict, "")).append(f"  {number} {plain(check)}: ")
-        console.print(line.append_text(safe(sentence)).append_text(safe(f"  [{_several(grouped[key])}]", "dim")))
+        console.print(
+            line.append_text(safe(sentence)).append_text(safe(f"  [{_several(grouped[key])}]", "dim")), soft_wrap=True
+        )
 
 
 def _name(row: dict[Any, Any]) -> str:
     seed = f", seed {row['seed']}" if row["seed"] else ""
-    return f"{row['system']} under {row['attack']} at {row['norm']} {row['eps']:.4g}{seed}"
+    return f"{row['system']} under {row['attack']} at {row['norm']} {row['eps_text']}{seed}"
 
 
 def _several(names: Iterable[str]) -> str:
@@ -122,9 +133,9 @@ def _rest(console: Console, manifest: dict[str, Any]) -> None:
         by_reason.setdefault((skip["system"], skip["reason"]), []).append(skip["attack"])
     for (system, reason), attacks in by_reason.items():
         under = f" x {', '.join(one for one in attacks if one)}" if any(attacks) else ""
-        console.print(safe(f"skipped  {system}{under}: {reason}", "dim"))
+        console.print(safe(f"skipped  {system}{under}: {reason}", "dim"), soft_wrap=True)
     for text in manifest.get("failed", []):
-        console.print(safe(f"failed   {text}", "bold red"))
+        console.print(safe(f"failed   {text}", "bold red"), soft_wrap=True)
     if manifest.get("rebuilt"):
         console.print(safe(f"rebuilt  {len(manifest['rebuilt'])} damaged store entries", "yellow"))
     for name, reason in manifest.get("plugins_not_loaded", {}).items():
@@ -153,7 +164,8 @@ def show_verdicts(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame)
     """Print every finding of every cell."""
     names = {row["cell"]: _name(row) for row in table[table["attack"] != "none"].to_dict("records")}
     for cell, found in verdicts.groupby("cell", sort=False):
-        console.print(safe(f"\n{names.get(cell, cell)}", "bold"))
+        console.print()
+        console.print(safe(names.get(cell, cell), "bold"))
         for row in found.to_dict("records"):
             line = Text(f"{row['verdict']:>8}", style=_STYLES.get(row["verdict"], ""))
             console.print(

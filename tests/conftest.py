@@ -1,0 +1,46 @@
+"""What every test shares: the folder of real data, and a step store of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from recshield.core.settings import CACHE_VARIABLE, DATA_VARIABLE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep steps and compiled kernels of a test run apart from the user's."""
+    os.environ[CACHE_VARIABLE] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of the real data sets; skip where the variable is unset."""
+    named = os.environ.get(DATA_VARIABLE)
+    if not named:
+        pytest.skip(f"needs the real data sets; set {DATA_VARIABLE} to their folder")
+    folder = Path(named)
+    assert folder.is_dir(), f"{DATA_VARIABLE} is {named}, which is no folder"
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See that the marker `real` and the fixture `real_data` go together."""
+    for item in items:
+        uses = "real_data" in getattr(item, "fixturenames", ())
+        if uses != (item.get_closest_marker("real") is not None):
+            raise pytest.UsageError(f"{item.nodeid}: a test on real data carries the marker `real` and uses `real_data`")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):  # noqa: ANN201
+    """With CI=true and the data there, a skipped test on real data fails."""
+    outcome = yield
+    report = outcome.get_result()
+    is_ci = os.environ.get("CI") == "true" and os.environ.get(DATA_VARIABLE)
+    if report.skipped and is_ci and item.get_closest_marker("real") is not None and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped although CI=true and {DATA_VARIABLE} is set: {report.longrepr}"
