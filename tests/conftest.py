@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from recshield.core.registry import Source, registry
 from recshield.core.settings import CACHE_VARIABLE, DATA_VARIABLE
 
 
@@ -32,11 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         uses = "real_data" in getattr(item, "fixturenames", ())
         if uses != (item.get_closest_marker("real") is not None):
-            raise pytest.UsageError(f"{item.nodeid}: a test on real data carries the marker `real` and uses `real_data`")
+            raise pytest.UsageError(
+                f"{item.nodeid}: a test on real data carries the marker `real` and uses `real_data`"
+            )
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item):  # noqa: ANN201
+def pytest_runtest_makereport(item: pytest.Item):
     """With CI=true and the data there, a skipped test on real data fails."""
     outcome = yield
     report = outcome.get_result()
@@ -44,3 +48,19 @@ def pytest_runtest_makereport(item: pytest.Item):  # noqa: ANN201
     if report.skipped and is_ci and item.get_closest_marker("real") is not None and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped although CI=true and {DATA_VARIABLE} is set: {report.longrepr}"
+
+
+@pytest.fixture
+def plant() -> Iterator[Callable[[str, type], None]]:
+    """Return a function that installs a plugin class for one test: `plant("attack", Broken)`."""
+    held, planted = registry(), []
+
+    def install(kind: str, made: type) -> None:
+        held.found[kind][made.name] = made
+        held.sources[kind, made.name] = Source("planted", made.__module__, "tests", "0")
+        planted.append((kind, made.name))
+
+    yield install
+    for kind, name in planted:
+        del held.found[kind][name]
+        del held.sources[kind, name]

@@ -84,7 +84,7 @@ class BeatsNoise(Check):
     """A gradient is worth more than chance."""
 
     number, name = 9, "NOISE"
-    description = "random noise of the same norm is weaker than the gradient attack"
+    description = "the attack raises the loss it attacks, and random noise of the same norm is weaker"
     is_required = True
 
     def needs(self, cell: Cell) -> Mapping[str, Cell]:
@@ -98,7 +98,10 @@ class BeatsNoise(Check):
         return "gradients" in facts["access"] and facts["eps"] > 0
 
     def judge(self, facts: Facts, results: Results) -> Finding:
-        """Compare the two over users."""
+        """Look at the attacked loss, then compare the two over users."""
+        if not facts["goal_value"] > facts["goal_clean"]:
+            sentence = f"the attacked loss goes from {facts['goal_clean']:.4f} to {facts['goal_value']:.4f}, not up"
+            return Finding(FAIL, f"{sentence}: the sign, the gradient or the goal is wrong")
         noise = self.other(facts, results, "noise")
         if noise is None:
             return missing("random noise at the same budget")

@@ -71,7 +71,7 @@ def matrix(
         overrides=set_ or (),
         controls=controls,
     )
-    folder = out or Path("runs") / f"{prepared.plan.request.source.name}-{_digest(prepared)}"
+    folder = out or Path("runs") / _folder_name(prepared)
     saved.check_target(folder)
     console = Console()
     if dry_run:
@@ -93,12 +93,14 @@ def _seeds(text: str) -> list[int]:
         raise BadValue(f"seeds '{text}' cannot be read; write whole numbers, comma separated: 0,1,2") from None
 
 
-def _digest(prepared: Prepared) -> str:
+def _folder_name(prepared: Prepared) -> str:
     import hashlib
     import json
+    import re
 
     text = json.dumps(prepared.manifest["request"] | {"fingerprint": prepared.manifest["data"]["fingerprint"]})
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return re.sub(r"[^\w.-]+", "_", prepared.plan.request.source.name)[:60] + f"-{digest}"
 
 
 def _execute(prepared: Prepared, jobs: int, is_quiet: bool) -> MatrixRun:

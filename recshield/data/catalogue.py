@@ -96,7 +96,7 @@ def resolve(text: str, data_dir: str | None = None, filters: Sequence[str] = ())
     if text in known:
         path = _named_folder(known[text], data_dir)
     elif not path.exists():
-        if path.is_absolute() or len(path.parts) > 1:
+        if os.sep in text or text.startswith("."):
             raise BadData.at(
                 path, None, "no such folder or file", "give a path that exists, or a name of `recshield datasets`"
             )

@@ -192,6 +192,7 @@ def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Pat
         "eps": eps,
         "mean_clean_norm": own_norm,
         "relative_eps": eps / own_norm if own_norm else None,
+        "goal_clean": victim.value(victim.zeros(), loss),
         "goal_value": victim.value(delta, loss),
         "goal_values": notes.values,
         "zero_gradients": notes.zero_share,

@@ -146,7 +146,8 @@ def tiny() -> tuple[MF, np.ndarray, np.ndarray, Batch]:
 
 def test_the_gradient_is_that_of_equations_7_and_13() -> None:
     made, p, q, batch = tiny()
-    delta = {"factors.user": torch.zeros(3, 2, requires_grad=True), "factors.item": torch.zeros(4, 2, requires_grad=True)}
+    shapes = {"factors.user": (3, 2), "factors.item": (4, 2)}
+    delta = {name: torch.zeros(shape, requires_grad=True) for name, shape in shapes.items()}
     loss = made.loss(batch, View(delta))
     loss.backward()
     to_p, to_q, total = by_hand(p, q, ROWS)
