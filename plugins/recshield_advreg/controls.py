@@ -54,5 +54,8 @@ class Rescaled(Defense):
             for name in names:
                 wanted = self.like.model.values(name).norm(dim=-1).mean()
                 table = scaled.values(name)
-                table.mul_(wanted / table.norm(dim=-1).mean())
+                present = table.norm(dim=-1).mean()
+                if not (present > 0 and wanted > 0):
+                    raise BadValue(f"'rescaled:like={self.like.spec}': the rows of '{name}' have no norm to scale")
+                table.mul_(wanted / present)
         return scaled

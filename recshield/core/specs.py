@@ -11,9 +11,30 @@ from fractions import Fraction
 from typing import Any
 
 from recshield.core.errors import BadSpec, BadValue, UnknownOption
+from recshield.core.interfaces import System
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _KEY_VALUE = re.compile(r"[A-Za-z_][\w.]*=")
+
+
+#: A value that holds any of this is a specification itself and stands in parentheses (`1e+3` is a number).
+_NESTED = re.compile(r"[,:=@()]|\+(?!\d)")
+
+
+def _shown(value: str) -> str:
+    return f"({value})" if _NESTED.search(value) else value
+
+
+def _unwrapped(value: str) -> str:
+    """Return a value without the one pair of parentheses that spans it."""
+    if not (value.startswith("(") and value.endswith(")")):
+        return value
+    depth = 0
+    for place, char in enumerate(value):
+        depth += (char == "(") - (char == ")")
+        if depth == 0 and place < len(value) - 1:
+            return value
+    return value[1:-1]
 
 
 @dataclass(frozen=True)
@@ -26,7 +47,7 @@ class Spec:
 
     def __str__(self) -> str:
         text = self.name + (f"@{self.target}" if self.target else "")
-        return text + (":" + ",".join(f"{key}={value}" for key, value in self.options) if self.options else "")
+        return text + (":" + ",".join(f"{key}={_shown(value)}" for key, value in self.options) if self.options else "")
 
 
 @dataclass(frozen=True)
@@ -79,11 +100,11 @@ def parse(text: str) -> Spec:
     options: dict[str, str] = {}
     for piece in _pieces(tail, ",") if tail else []:
         key, equals, value = piece.strip().partition("=")
-        if not equals or not value:
+        if not equals or not key:
             raise BadSpec(f"'{piece}' in '{text}' is not an option; write KEY=VALUE")
         if key in options:
             raise BadSpec(f"option '{key}' stands twice in '{text}'; give it once")
-        options[key] = value[1:-1] if value.startswith("(") and value.endswith(")") else value
+        options[key] = _unwrapped(value)
     return Spec(name, target, tuple(options.items()))
 
 
@@ -134,7 +155,9 @@ def _convert(text: str, kind: type[Any], owner: str) -> Any:
         return int(value)
     if kind is float:
         return number(text, owner)
-    return text
+    if kind is str or kind is System:
+        return text
+    raise BadValue(f"{owner}: options of type {kind} cannot be written; a plugin uses bool, int, float, str or System")
 
 
 def read_options(kind: type[Any], owner: str, options: Iterable[tuple[str, str]]) -> dict[str, Any]:

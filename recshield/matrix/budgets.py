@@ -11,6 +11,7 @@ from recshield.core.norms import norm_of
 from recshield.core.specs import number
 from recshield.core.surfaces import Budget, covers
 
+_TARGET = re.compile(r"\s*([A-Za-z_][\w.]*)\s*=")
 _LIKE = re.compile(r"(.+?)like\((.+)\)")
 
 
@@ -72,15 +73,14 @@ class BudgetRequest:
     @classmethod
     def parse(cls, text: str) -> BudgetRequest:
         """Return the request that `[SURFACE=]NORM:EPS[,EPS...]` writes."""
-        target, equals, rest = text.partition("=")
-        if not equals:
-            target, rest = "", text
+        named = _TARGET.match(text)
+        target, rest = (named[1], text[named.end() :]) if named else ("", text)
         norm, colon, sizes = rest.partition(":")
         if not colon or not sizes.strip():
             raise BadSpec(f"budget '{text}' cannot be read; write [SURFACE=]NORM:EPS[,EPS...], for example l2:0.5,1,2")
         norm_of(norm.strip())
         pieces = re.split(r",(?![^()]*\))", sizes)
-        return cls(norm.strip(), tuple(Eps.parse(size.strip()) for size in pieces), target.strip())
+        return cls(norm.strip(), tuple(Eps.parse(size.strip()) for size in pieces), target)
 
 
 def sizes_for(requests: Sequence[BudgetRequest], target: str) -> list[tuple[str, Eps]]:

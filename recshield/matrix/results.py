@@ -143,8 +143,8 @@ def _attack_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         value = facts.get(key)
         return math.nan if value is None else float(value)
 
-    keys = ("eps", "relative_eps", "raw_norm", "measured_norm", "mean_norm", "mean_clean_norm", "goal_clean", "goal_value")
-    return {key: number(key) for key in keys} | {
+    norms = ("eps", "relative_eps", "raw_norm", "measured_norm", "mean_norm", "mean_clean_norm")
+    return {key: number(key) for key in (*norms, "goal_clean", "goal_value")} | {
         "zero_gradients": number("zero_gradients"),
         "goal_values": json.dumps(facts.get("goal_values", [])),
         "n_bad_values": int(facts.get("n_bad_values", 0)),

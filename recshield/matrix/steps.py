@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,12 @@ def state_hash(model: Recommender) -> str:
     return total.hexdigest()
 
 
+def _hash_all(models: Sequence[Recommender]) -> str:
+    """Return one hash of the states of several models, and of whether they are in training mode."""
+    text = ";".join(f"{state_hash(model)},{model.training}" for model in models)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def load_system(ref: Mapping[str, Any], store: Store, data: Dataset, context: Context) -> Recommender:
     """Return a trained system, ready to serve, its defenses' `serve` applied in order."""
     model = _build(ref["model"], data.info, ref["seed"])
@@ -175,14 +181,14 @@ def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Pat
         other_norm = reference.mean_norm(spec["norm"])
     eps = Eps(spec["eps"][0], spec["eps"][1], like.spec if like else "").resolve(own_norm, other_norm)
     budget = Budget(spec["norm"], eps)
-    before = state_hash(model)
+    touchable = [model, *(other.model for other in others.values())]
+    before = _hash_all(touchable)
     with torch.no_grad():
         returned = attack.perturb(victim, budget, generator(spec["seed"], "attack"))
-    notes = victim.notes
-    after = state_hash(model)
-    if after != before:  # what was left on the model must not reach the figures below
-        model = load_system(spec["system"], store, data, context)
-        victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access)
+    notes, after = victim.notes, _hash_all(touchable)
+    # Whatever the attack left behind must not reach the figures below: they come from a model it never held.
+    model = load_system(spec["system"], store, data, context)
+    victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access)
     delta, facts = _spend(victim, returned, budget, type(attack).projected)
     spanned = {one.name: json.dumps(one.norm_dims) for one in victim.surfaces}
     held = {name: value.cpu().contiguous() for name, value in delta.items()}

@@ -38,6 +38,7 @@ def small_dataset(n_users: int = 40, n_items: int = 30, length: int = 8, seed: i
     for user in range(n_users):
         weight = np.where(group == user % _GROUPS, _FAVOURITE, (1 - _FAVOURITE) / (_GROUPS - 1))
         drawn = rng.choice(n_items, size=length + 1, replace=False, p=weight / weight.sum())
+        drawn = rng.permutation(drawn)  # so that the test row is not the least liked one
         kept = length if user < n_users - 1 else 0
         users.append(np.full(kept, user))
         items.append(drawn[:kept])

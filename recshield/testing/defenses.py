@@ -8,13 +8,14 @@ from contextlib import ExitStack
 
 import torch
 
+from recshield.core.errors import RecshieldError
 from recshield.core.interfaces import Defense, Objective, Recommender
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, family
 from recshield.data.interactions import Dataset
 from recshield.matrix.steps import state_hash
 from recshield.testing.data import small_dataset
-from recshield.testing.failures import applies_if, need
+from recshield.testing.failures import CheckFailed, applies_if, need
 from recshield.testing.probes import (
     EPOCHS,
     as_served,
@@ -168,7 +169,10 @@ def check_objective_builds_on_its_base(defense: Defense) -> None:
     need(made != stacked, f"{_said(defense)}: objective() ignores the base it is given; build on it")
     data, _ = small_dataset()
     for one in (made, stacked):
-        value = evaluate(trained_tables(), one, small_batch(data))
+        try:
+            value = evaluate(trained_tables(), one, small_batch(data))
+        except RecshieldError as error:
+            raise CheckFailed(f"{_said(defense)}: training does not understand its objective: {error}") from error
         need(
             value.ndim == 0 and bool(value.isfinite()) and value.requires_grad,
             f"{_said(defense)}: its objective gives {value}; expected a finite scalar with a gradient",
@@ -192,11 +196,11 @@ def check_serve_leaves_the_model_alone(defense: Defense) -> None:
         for held in (model, *named_systems(defense).values()):
             watched.enter_context(unchanged_model(held, f"{_said(defense)}: serve()"))
         served = defense.serve(model)
+        need(
+            isinstance(served, Recommender),
+            f"{_said(defense)}: serve() returns {type(served).__name__}; expected a Recommender",
+        )
         scores(served)
-    need(
-        isinstance(served, Recommender),
-        f"{_said(defense)}: serve() returns {type(served).__name__}; expected a Recommender",
-    )
 
 
 def check_served_scores_are_finite(defense: Defense) -> None:

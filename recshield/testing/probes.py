@@ -165,8 +165,15 @@ def named_systems(part: Any) -> dict[str, Recommender]:
 
 def need_frozen(kind: type[Any], who: str) -> None:
     """Raise CheckFailed unless `kind` is a frozen dataclass whose instances compare by value."""
-    is_fine = dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen and kind.__dataclass_params__.eq  # type: ignore[attr-defined]
-    need(is_fine, f"{who}: {kind.__name__} is not a frozen dataclass; write @dataclass(frozen=True) above it")
+    made = getattr(kind, "__dataclass_params__", None)
+    # An undecorated subclass inherits the mark of its base, but its own fields would neither be frozen nor compared.
+    has_loose_fields = "__dataclass_params__" not in vars(kind) and bool(
+        {"__init__", "__annotations__"} & set(vars(kind))
+    )
+    need(
+        bool(made and made.frozen and made.eq) and not has_loose_fields,
+        f"{who}: {kind.__name__} is not a frozen dataclass; write @dataclass(frozen=True) above it",
+    )
 
 
 def need_reprint(options: Any, name: str, who: str) -> None:
@@ -175,7 +182,7 @@ def need_reprint(options: Any, name: str, who: str) -> None:
     held = {spot.name: getattr(options, spot.name) for spot in dataclasses.fields(kind) if spot.init}
     loaded = {key: value for key, value in held.items() if isinstance(value, System)}
     texts = [(key, str(value)) for key, value in held.items() if key not in loaded]
-    written = tuple((key, f"({text})" if set(text) & set(",:+=") else text) for key, text in texts if text)
+    written = tuple(texts)
     text = str(specs.Spec(name, "", written))
     try:
         read = specs.parse(text)

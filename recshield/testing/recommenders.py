@@ -50,6 +50,8 @@ from recshield.training.objectives import Adversarial, ModelLoss
 
 #: Relative difference of weights at which the fused and the generic path count as one.
 _FUSED_TOLERANCE = 1e-4
+#: Size of adversarial perturbations in units of the mean norm of the start values.
+_SHARE = 0.3
 
 
 def check_options_are_a_frozen_dataclass(recommender: Kind, config: Any = None) -> None:
@@ -180,7 +182,9 @@ def _survives(recommender: Kind, config: Any, data: Dataset) -> None:
         model = fitted(recommender, config, data)
         found = scores(model)
     except Exception as error:
-        raise CheckFailed(f"{said(recommender)} fails on {data.info.name} data: {type(error).__name__}: {error}") from error
+        raise CheckFailed(
+            f"{said(recommender)} fails on {data.info.name} data: {type(error).__name__}: {error}"
+        ) from error
     wanted = (data.info.n_users, data.info.n_items)
     need(
         tuple(found.shape) == wanted and bool(found.isfinite().all()),
@@ -299,8 +303,16 @@ def _trained(recommender: Kind, config: Any, objective: Objective) -> Recommende
     return as_served(model)
 
 
-def _adversarial(recommender: Kind, weight: float) -> Adversarial:
-    return Adversarial(ModelLoss(), family(recommender.exposes[0]), Budget("l2", 0.5), weight)
+def _adversarial(recommender: Kind, config: Any, weight: float) -> Adversarial:
+    """Return the adversarial objective at a share of the start values' norm.
+
+    Perturbations far larger than the weights make training chaotic: rounding alone then tells two paths apart.
+    """
+    data, _ = small_dataset()
+    name = recommender.exposes[0]
+    values = built(recommender, config, data).values(name).detach()
+    eps = _SHARE * float(values.flatten(1).norm(dim=1).mean())
+    return Adversarial(ModelLoss(), family(name), Budget("l2", eps), weight)
 
 
 def check_weight_zero_is_plain_training(recommender: Kind, config: Any = None) -> None:
@@ -309,7 +321,8 @@ def check_weight_zero_is_plain_training(recommender: Kind, config: Any = None) -
     Prevents: a defended path that differs by more than its defense (Cornac AMR, issue 463).
     """
     attackable(recommender, config)
-    plain, weightless = (_trained(recommender, config, one) for one in (ModelLoss(), _adversarial(recommender, 0.0)))
+    weightless = _trained(recommender, config, _adversarial(recommender, config, 0.0))
+    plain = _trained(recommender, config, ModelLoss())
     apart = relative_difference(weightless, plain)
     need(
         state_hash(plain) == state_hash(weightless),
@@ -326,7 +339,7 @@ def check_fused_path_equals_generic_path(recommender: Kind, config: Any = None) 
     settings = configured(recommender, config)
     names = [spot.name for spot in dataclasses.fields(settings)]
     applies_if("fused" in names, f"{said(recommender)} has no option 'fused'")
-    objectives = [ModelLoss(), *([_adversarial(recommender, 1.0)] if recommender.exposes else [])]
+    objectives = [ModelLoss(), *([_adversarial(recommender, config, 1.0)] if recommender.exposes else [])]
     for objective in objectives:
         fused, generic = (
             _trained(recommender, dataclasses.replace(settings, fused=is_fused), objective)

@@ -1,7 +1,7 @@
 """pytest base classes: an author's test file is a class line that inherits one and names the plugin.
 
-    class TestMyAttack(AttackTests):
-        attack = MyAttack(steps=3)
+class TestMyAttack(AttackTests):
+    attack = MyAttack(steps=3)
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from typing import Any, ClassVar
 
 import pytest
 
+from recshield.core.errors import UnknownName
 from recshield.core.interfaces import Attack, Defense, Recommender
 from recshield.testing.attacks import ATTACK_CHECKS
 from recshield.testing.defenses import DEFENSE_CHECKS
 from recshield.testing.failures import NotApplicable
-from recshield.testing.kit import name_of
+from recshield.testing.kit import CHECKS, name_of
 from recshield.testing.recommenders import RECOMMENDER_CHECKS
 
 
-def _run(check: Callable[..., None], excused: Mapping[str, str], *subject: Any) -> None:
+def _run(kind: str, check: Callable[..., None], excused: Mapping[str, str], *subject: Any) -> None:
     name = name_of(check)
+    unknown = sorted(set(excused) - {name_of(one) for one in CHECKS[kind]})
+    if unknown:
+        raise UnknownName.among("check", unknown[0], map(name_of, CHECKS[kind]), "look at `excused`")
     if name in excused:
         pytest.skip(f"excused: {excused[name]}")
     try:
@@ -45,7 +49,7 @@ class RecommenderTests:
     @pytest.mark.parametrize("check", RECOMMENDER_CHECKS, ids=name_of)
     def test_recommender(self, check: Callable[..., None]) -> None:
         """Run one check."""
-        _run(check, self.excused, self.recommender, self.config)
+        _run("recommender", check, self.excused, self.recommender, self.config)
 
 
 class AttackTests:
@@ -62,7 +66,7 @@ class AttackTests:
     @pytest.mark.parametrize("check", ATTACK_CHECKS, ids=name_of)
     def test_attack(self, check: Callable[..., None]) -> None:
         """Run one check."""
-        _run(check, self.excused, self.attack)
+        _run("attack", check, self.excused, self.attack)
 
 
 class DefenseTests:
@@ -79,4 +83,4 @@ class DefenseTests:
     @pytest.mark.parametrize("check", DEFENSE_CHECKS, ids=name_of)
     def test_defense(self, check: Callable[..., None]) -> None:
         """Run one check."""
-        _run(check, self.excused, self.defense)
+        _run("defense", check, self.excused, self.defense)

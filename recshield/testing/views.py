@@ -15,7 +15,7 @@ from recshield.testing.building import Kind, attackable, clean_loss, ready, said
 from recshield.testing.failures import need
 from recshield.testing.probes import loss, random_delta, scores, unchanged_model, zero_delta
 
-#: Random perturbations tried before a row counts as one that the loss does not read.
+#: Random perturbations tried before a row counts as one that the loss does not read: a confident triplet has no slope.
 _TRIES = 3
 #: Relative slack of two losses that are one up to rounding.
 _SLACK = 1e-5
@@ -40,6 +40,10 @@ def _gradients_of(value: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]
 def _touched(gradient: Tensor) -> Tensor:
     """Return which rows of a gradient are not zero."""
     return gradient.flatten(1).abs().amax(dim=1) > 0
+
+
+def _none_touched(model: Recommender) -> dict[str, Tensor]:
+    return {one.name: torch.zeros(one.shape[0], dtype=torch.bool) for one in model.surfaces}
 
 
 def _losses_agree(one: float, other: float) -> bool:
@@ -193,11 +197,15 @@ def check_loss_reads_what_the_margins_read(recommender: Kind, config: Any = None
     Prevents: a loss in which only the positive item is perturbed (Elliot AMR), or only one side (ASASRec).
     """
     model, batch = attackable(recommender, config)
-    leaves = {name: held.requires_grad_() for name, held in random_delta(model).items()}
-    by_margin = _gradients_of(model.margins(batch, model.lower(View(leaves))), leaves)
-    by_loss = _gradients(model, batch, leaves)
-    for name, held in by_margin.items():
-        forgotten = (_touched(held) & ~_touched(by_loss[name])).nonzero()[:, 0].tolist()
+    moved, felt = _none_touched(model), _none_touched(model)
+    for seed in range(_TRIES):
+        leaves = {name: held.requires_grad_() for name, held in random_delta(model, seed).items()}
+        by_margin = _gradients_of(model.margins(batch, model.lower(View(leaves))), leaves)
+        for name, held in _gradients(model, batch, leaves).items():
+            moved[name] |= _touched(by_margin[name])
+            felt[name] |= _touched(held)
+    for name in moved:
+        forgotten = (moved[name] & ~felt[name]).nonzero()[:, 0].tolist()
         need(
             not forgotten,
             f"{said(recommender)}: the loss does not feel a perturbation of '{name}' at rows {forgotten[:5]}, which "
@@ -237,8 +245,8 @@ def check_rows_cover_the_loss(recommender: Kind, config: Any = None) -> None:
     cut = float(loss(model, batch, View({name: held[rows[name]] for name, held in delta.items()}, rows)))
     need(
         _losses_agree(whole, cut),
-        f"{said(recommender)}: cut to rows() a perturbation gives the loss {cut:.6g}, the whole one {whole:.6g}; rows() "
-        "must list every row that the loss reads",
+        f"{said(recommender)}: cut to rows() a perturbation gives the loss {cut:.6g}, the whole one {whole:.6g}; "
+        "rows() must list every row that the loss reads",
     )
     outside = {name: held.index_fill(0, rows[name], 0.0) for name, held in delta.items()}
     clean, moved = clean_loss(model, batch), float(loss(model, batch, View(outside)))
@@ -256,7 +264,7 @@ def check_rows_are_all_read(recommender: Kind, config: Any = None) -> None:
     """
     model, batch = attackable(recommender, config)
     rows = _listed(model, batch)
-    is_read = {one.name: torch.zeros(one.shape[0], dtype=torch.bool) for one in model.surfaces}
+    is_read = _none_touched(model)
     for seed in range(_TRIES):
         for name, held in _gradients(model, batch, random_delta(model, seed)).items():
             is_read[name] |= _touched(held)
@@ -278,7 +286,9 @@ def check_loss_leaves_the_weights_alone(recommender: Kind, config: Any = None) -
     before = state_hash(model)
     model.requires_grad_(True)
     loss(model, batch).backward()
-    need(state_hash(model) == before, f"{said(recommender)}: computing the loss changes the weights; expected no change")
+    need(
+        state_hash(model) == before, f"{said(recommender)}: computing the loss changes the weights; expected no change"
+    )
 
 
 #: Checks on views, part of `RECOMMENDER_CHECKS`.

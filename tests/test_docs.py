@@ -1,0 +1,117 @@
+"""What the documents promise: commands parse and run, names are documented, links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from recshield.cli import main
+from recshield.core import hookspecs, settings
+from recshield.core.registry import HOOKS, registry
+from recshield.matrix.results import COLUMNS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+REFERENCE = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    """Return every `recshield` command of the documents' shell blocks."""
+    found = []
+    for document in DOCUMENTS:
+        for block in re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
+            found += re.findall(r"(?:^|&& \S*)(recshield .*)$", block.replace("\\\n", " "), re.MULTILINE)
+    return found
+
+
+def test_the_documents_show_commands() -> None:
+    assert len(commands()) >= 3
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_documents_can_be_planned(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A matrix is planned, with the embedded data in place of a data set that is not here."""
+    arguments = shlex.split(command)
+    if arguments[1] != "matrix":
+        arguments = [arguments[0], arguments[1], "--help"]
+    else:
+        for option in ("--dataset", "--data-dir"):
+            if option in arguments:
+                place = arguments.index(option)
+                del arguments[place : place + 2]
+        arguments.append("--dry-run")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert not left.value.code, capsys.readouterr().err
+
+
+def test_python_blocks_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 3
+    monkeypatch.setitem(sys.modules, "readme_plugin", type(sys)("readme_plugin"))
+    space: dict[str, object] = {"__name__": "readme_plugin"}
+    short = blocks[0].replace('out="runs/mine"', 'out="runs/mine", overrides=["mf.epochs=2", "advreg.epochs=1"]')
+    for block in (short, *blocks[1:]):
+        exec(compile(block, "README.md", "exec"), space)
+    from recshield.testing import run_checks
+
+    failed = [one for one in run_checks("attack", space["TestUpwards"].attack) if not one.passed]  # type: ignore[attr-defined]
+    assert not failed, failed
+
+
+def test_the_output_in_the_readme_is_that_of_the_command() -> None:
+    """Systems, attacks, budgets and verdict words of the printed table are those that the command asks for."""
+    output = re.search(r"<!-- output-of first-command -->\n```text\n(.*?)```", README, re.DOTALL)
+    assert output
+    for word in ("popular", "mf", "amf", "noise", "fgsm", "pgd", "l2 0.5", "l2 1", "NDCG@100", "HR@100", "audit"):
+        assert word in output[1]
+
+
+def test_every_name_is_in_the_reference() -> None:
+    held = registry()
+    for kind in HOOKS:
+        for name, made in held.found[kind].items():
+            assert f"`{name}`" in REFERENCE, f"{kind} {name} is not in docs/reference.md"
+            for alias in getattr(made, "aliases", ()):
+                assert f"`{alias}`" in REFERENCE
+    for name in held.presets:
+        assert f"`{name}`" in REFERENCE
+
+
+def test_every_hook_setting_and_column_is_in_the_reference() -> None:
+    for hook in HOOKS.values():
+        assert hasattr(hookspecs, hook)
+        assert f"`{hook}`" in REFERENCE
+    assert "`recshield_presets`" in REFERENCE
+    for name in vars(settings):
+        if name.isupper():
+            assert f"`{name}`" in REFERENCE, f"setting {name} is not in docs/reference.md"
+    for column in COLUMNS:
+        assert f"`{column}`" in REFERENCE, f"column {column} is not in docs/reference.md"
+
+
+def test_the_reference_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    assert spec
+    assert spec.loader
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    assert made.page() == REFERENCE, "run `python docs/generate.py`"
+
+
+def test_links_between_the_documents_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
