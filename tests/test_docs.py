@@ -31,7 +31,7 @@ def commands() -> list[str]:
 
 
 def test_the_documents_show_commands() -> None:
-    assert len(commands()) >= 3
+    assert len(commands()) >= 2
 
 
 @pytest.mark.parametrize("command", commands())

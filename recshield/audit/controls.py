@@ -84,7 +84,8 @@ class AttackWorks(Check):
             return Finding(PASS, sentence, figures)
         if lost.is_above_zero:
             return Finding(FAIL, f"the attack helps the undefended model: {sentence}", figures)
-        return Finding(WARN, f"the attack shows no effect on the undefended model: {sentence}", figures)
+        chance = f"the attack's effect on the undefended model is within chance over {lost.n_users} users"
+        return Finding(WARN, f"{chance}: {sentence}", figures)
 
 
 class NotScale(Check):

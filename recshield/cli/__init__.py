@@ -10,12 +10,9 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; a RecshieldError is one sentence and exit code 2, Ctrl-C is exit code 130."""
+    """Run the command line; a RecshieldError is one sentence and exit code 2."""
     try:
         app()
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on where it stopped", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
     except Exception as error:
         from recshield.core.errors import RecshieldError
 

@@ -77,8 +77,15 @@ def matrix(
     if dry_run:
         _print_plan(console, prepared, json_)
         return
-    made = _execute(prepared, jobs, quiet or json_)
-    made.save(folder)
+    try:
+        made = _execute(prepared, jobs, quiet or json_)
+        made.save(folder)
+    except KeyboardInterrupt:
+        from recshield.report.text import safe
+
+        advice = "interrupted; finished steps are kept: run the same command again to go on"
+        Console(stderr=True).print(safe(advice), soft_wrap=True)
+        raise typer.Exit(130) from None
     _print(console, made, folder, json_, quiet)
     if made.manifest["failed"]:
         raise typer.Exit(1)
@@ -108,18 +115,11 @@ def _execute(prepared: Prepared, jobs: int, is_quiet: bool) -> MatrixRun:
 
     from recshield import run
     from recshield.report.progress import Bar
-    from recshield.report.text import safe
 
-    steps = list(prepared.plan.steps.values())
-    errors = Console(stderr=True)
     if is_quiet:
         return run.execute(prepared, jobs)
-    with Bar(errors, steps) as bar:
-        try:
-            return run.execute(prepared, jobs, listener=bar)
-        except KeyboardInterrupt:
-            errors.print(safe(f"{bar.n_done} of {len(steps)} steps are done and kept"))
-            raise
+    with Bar(Console(stderr=True), list(prepared.plan.steps.values())) as bar:
+        return run.execute(prepared, jobs, listener=bar)
 
 
 def _print(console: Console, made: MatrixRun, folder: Path, is_json: bool, is_quiet: bool) -> None:

@@ -86,6 +86,12 @@ class Registry:
             for returned in getattr(manager.hook, hook)()
             for made in returned
         ]
+        named = {name: spec for held in manager.hook.recshield_presets() for name, spec in held.items()}
+        taken = sorted(name for name in named if name in self.presets or name in self.names("model"))
+        if taken:
+            raise PluginFailed(
+                f"preset '{taken[0]}' of '{source.entry_point}' is already a preset or a model; rename it"
+            )
         for kind, made in offered:
             for name in (made.name, *getattr(made, "aliases", ())):
                 if name in self.names(kind):
@@ -99,8 +105,8 @@ class Registry:
             self.sources[kind, made.name] = source
             for alias in getattr(made, "aliases", ()):
                 self.aliases[kind][alias] = made.name
-        for presets in manager.hook.recshield_presets():
-            self.presets.update(presets)
+        for name, spec in named.items():
+            self.presets[name] = spec
 
 
 def _source(point: EntryPoint) -> Source:

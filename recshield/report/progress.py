@@ -53,11 +53,6 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
-    @property
-    def n_done(self) -> int:
-        """Number of finished steps."""
-        return self._n_done
-
     def started(self, step: Step) -> None:
         """Show the step's name."""
         self._progress.update(self._task, label=plain(step.label)[:60])

@@ -221,7 +221,9 @@ def test_a_wrong_sign_lowers_the_loss_it_should_raise(plant: Plant) -> None:
     assert finding["sentence"].endswith("not up: the sign, the gradient or the goal is wrong")
     control = found(made, "CONTROL", "wrong-sign", "amf")
     assert control["verdict"] == "warn"
-    assert control["sentence"].startswith("the attack shows no effect on the undefended model")
+    assert control["sentence"].startswith(
+        "the attack's effect on the undefended model is within chance over 1200 users"
+    )
 
 
 def test_an_attack_that_helps_the_undefended_model_fails(plant: Plant) -> None:

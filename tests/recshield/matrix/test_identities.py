@@ -131,6 +131,38 @@ def test_results_do_not_depend_on_what_ran_before(empty_store: Path) -> None:
         assert row["attacked"] == with_all.loc[("amf", "fgsm", "1", row["metric"]), "attacked"]
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path, empty_store: Path, jobs: str) -> None:
+    command = [sys.executable, "-m", "recshield", "matrix", "--models", "mf,amf", "--attacks", "noise,pgd"]
+    command += [part for text in (*SHORT, "mf.epochs=2000") for part in ("--set", text)]
+    process = subprocess.Popen(
+        [*command, "--jobs", jobs, "--out", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True
+    )
+    steps, deadline = empty_store / "store" / "steps", time.monotonic() + 120
+    while not list(steps.glob("*/*/meta.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; finished steps are kept: run the same command again to go on" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+    assert list(steps.glob("*/*/meta.json"))
+    assert not list((empty_store / "store" / "unfinished").glob("*")) or jobs == "2"
+
+
+def test_two_processes_may_share_a_store(tmp_path: Path, empty_store: Path) -> None:
+    command = [sys.executable, "-m", "recshield", "matrix", "--models", "mf,amf", "--attacks", "noise,fgsm"]
+    command += [part for text in SHORT for part in ("--set", text)] + ["--quiet"]
+    running = [subprocess.Popen([*command, "--out", str(tmp_path / name)]) for name in ("one", "other")]
+    assert [process.wait(timeout=200) for process in running] == [0, 0]
+    one, other = (MatrixRun.load(tmp_path / name) for name in ("one", "other"))
+    assert (tmp_path / "one/results.parquet").read_bytes() == (tmp_path / "other/results.parquet").read_bytes()
+    assert one.timings["seconds"].tolist() == other.timings["seconds"].tolist(), "each step was computed once"
+    assert empty_store.is_dir()
+
+
 def test_a_killed_run_goes_on_with_the_missing_steps_and_gives_the_same_figures(
     tmp_path: Path, empty_store: Path
 ) -> None:
