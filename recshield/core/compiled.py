@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import stat
 import threading
@@ -27,21 +28,20 @@ def cache_folder() -> Path:
 def private_folder(path: Path) -> bool:
     """Make a folder with mode 0700 and say whether it is ours alone.
 
-    Numba reads its cache with pickle, so a folder that somebody else could write to must not be used.
+    Numba reads its cache with pickle, so a folder that somebody else could have written to must not be used.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         held = path.lstat()
+        if not stat.S_ISDIR(held.st_mode):
+            return False
+        if not hasattr(os, "getuid"):
+            return True
+        if held.st_uid != os.getuid() or stat.S_IMODE(held.st_mode) & 0o022:
+            return False
+        path.chmod(0o700)
     except OSError:
         return False
-    if not stat.S_ISDIR(held.st_mode):
-        return False
-    if not hasattr(os, "getuid"):
-        return True
-    if held.st_uid != os.getuid():
-        return False
-    if stat.S_IMODE(held.st_mode) != 0o700:
-        path.chmod(0o700)
     return True
 
 
@@ -78,8 +78,16 @@ def kernel(*, reorder: bool) -> Callable[[_Kernel], _Kernel]:
 def _compile(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
     import numba
 
-    folder = cache_folder() / "numba"
-    is_private = private_folder(folder)
-    if is_private:
-        numba.config.CACHE_DIR = str(folder)
-    return cast("Callable[..., Any]", numba.njit(cache=is_private, nogil=True, **options)(function))
+    # The options are no part of Numba's own keys.
+    written = repr(
+        sorted((name, sorted(value) if isinstance(value, set) else value) for name, value in options.items())
+    )
+    folder = cache_folder() / "numba" / hashlib.blake2b(written.encode(), digest_size=4).hexdigest()
+    is_private = private_folder(folder.parent) and private_folder(folder)
+    before = numba.config.CACHE_DIR
+    try:
+        if is_private:
+            numba.config.CACHE_DIR = str(folder)  # chosen when a function is decorated
+        return cast("Callable[..., Any]", numba.njit(cache=is_private, nogil=True, **options)(function))
+    finally:
+        numba.config.CACHE_DIR = before

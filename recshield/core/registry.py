@@ -92,8 +92,14 @@ class Registry:
             raise PluginFailed(
                 f"preset '{taken[0]}' of '{source.entry_point}' is already a preset or a model; rename it"
             )
+        own: set[tuple[str, str]] = set()
         for kind, made in offered:
             for name in (made.name, *getattr(made, "aliases", ())):
+                if (kind, name) in own or (kind == "model" and (name in self.presets or name in named)):
+                    raise PluginFailed(
+                        f"'{source.entry_point}' offers {kind} '{name}' twice, or it is a preset; rename it"
+                    )
+                own.add((kind, name))
                 if name in self.names(kind):
                     holder = self.sources[kind, self.aliases[kind].get(name, name)]
                     raise PluginFailed(
@@ -120,7 +126,7 @@ def load(points: list[EntryPoint]) -> Registry:
     for point in points:
         try:
             registry.add(point.load(), _source(point))
-        except Exception as error:  # a stranger's module may raise anything at import
+        except (Exception, SystemExit) as error:  # a stranger's module may raise anything at import
             registry.failed[point.name] = f"{point.value}: {type(error).__name__}: {error}"
     return registry
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import typing
 from collections.abc import Iterable, Mapping
@@ -99,7 +100,7 @@ def parse(text: str) -> Spec:
             raise BadSpec(f"'{text}' cannot be read; write NAME, NAME@SURFACE or NAME:KEY=VALUE,KEY=VALUE")
     options: dict[str, str] = {}
     for piece in _pieces(tail, ",") if tail else []:
-        key, equals, value = piece.strip().partition("=")
+        key, equals, value = (part.strip() for part in piece.partition("="))
         if not equals or not key:
             raise BadSpec(f"'{piece}' in '{text}' is not an option; write KEY=VALUE")
         if key in options:
@@ -124,7 +125,7 @@ def number(text: str, owner: str) -> float:
     """Return a number written as `0.5`, `1e-3` or `4/255`, or raise BadValue."""
     try:
         return float(Fraction(text)) if "/" in text else float(text)
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise BadValue(f"{owner}: '{text}' is not a number; write 0.5, 1e-3 or 4/255") from None
 
 
@@ -149,12 +150,17 @@ def _convert(text: str, kind: type[Any], owner: str) -> Any:
             raise BadValue(f"{owner}: '{text}' is not true or false")
         return text.lower() in ("true", "1")
     if kind is int:
+        if re.fullmatch(r"-?[0-9]{1,18}", text):
+            return int(text)
         value = number(text, owner)
         if not value.is_integer():
             raise BadValue(f"{owner}: '{text}' is not a whole number")
         return int(value)
     if kind is float:
-        return number(text, owner)
+        value = number(text, owner)
+        if not math.isfinite(value):
+            raise BadValue(f"{owner}: '{text}' is not a finite number")
+        return value
     if kind is str or kind is System:
         return text
     raise BadValue(f"{owner}: options of type {kind} cannot be written; a plugin uses bool, int, float, str or System")

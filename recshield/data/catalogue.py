@@ -73,8 +73,9 @@ class DataSource:
 
     def split(self) -> Split:
         """Return training and test rows."""
-        facts: dict[str, str] = {}
-        return split_rows(filter_rows(self.read(), self.filters, facts), self.name, facts)
+        table = self.read()
+        facts = dict(table.facts)
+        return split_rows(filter_rows(table, self.filters, facts), self.name, facts)
 
 
 def resolve(text: str, data_dir: str | None = None, filters: Sequence[str] = ()) -> DataSource:
@@ -92,10 +93,10 @@ def resolve(text: str, data_dir: str | None = None, filters: Sequence[str] = ())
     known = registry().found["dataset"]
     if text in known and not known[text].folder:
         return DataSource(text, "", (), f"generated:{text}", tuple(filters))
-    path = Path(text).expanduser()
+    path, is_there = _place(text)
     if text in known:
         path = _named_folder(known[text], data_dir)
-    elif not path.exists():
+    elif not is_there:
         if os.sep in text or text.startswith("."):
             raise BadData.at(
                 path, None, "no such folder or file", "give a path that exists, or a name of `recshield datasets`"
@@ -112,6 +113,15 @@ def resolve(text: str, data_dir: str | None = None, filters: Sequence[str] = ())
             )
     formats = "; ".join(reader.description for reader in registry().found["reader"].values())
     raise BadData.at(path, None, "no reader knows these files", f"allowed: {formats}")
+
+
+def _place(text: str) -> tuple[Path, bool]:
+    """Return the path that a text means, and whether something is there."""
+    try:
+        path = Path(text).expanduser()
+        return path, bool(text.strip()) and path.exists()
+    except (OSError, RuntimeError, ValueError):  # a name too long, no such user, a zero byte
+        return Path("-"), False
 
 
 def _named_folder(named: type[NamedData], data_dir: str | None) -> Path:
@@ -134,6 +144,11 @@ def _fingerprint(files: Sequence[Path]) -> str:
     for file in files:
         if not file.is_file():
             raise BadData.at(file, None, "no such file", "give a folder or file that exists")
-        with file.open("rb") as stream:
-            total.update(file.name.encode() + b"\0" + hashlib.file_digest(stream, "sha256").digest())
+        try:
+            with file.open("rb") as stream:
+                total.update(file.name.encode() + b"\0" + hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise BadData.at(
+                file, None, f"cannot be read ({error.strerror})", "give a file that you may read"
+            ) from None
     return total.hexdigest()

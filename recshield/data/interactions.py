@@ -117,7 +117,10 @@ class HeldOut:
 
     @classmethod
     def from_rows(cls, users: NDArray[np.integer], items: NDArray[np.integer]) -> HeldOut:
-        """Return the test rows grouped by user."""
+        """Return the test rows grouped by user; a row that stands twice counts once."""
+        width = int(items.max(initial=0)) + 1
+        first = np.sort(np.unique(users.astype(np.int64) * width + items, return_index=True)[1])
+        users, items = users[first], items[first]
         order = np.argsort(users, kind="stable")
         evaluated, counts = np.unique(users, return_counts=True)
         indptr = np.zeros(len(evaluated) + 1, dtype=np.int64)

@@ -84,17 +84,22 @@ class Mrr(Metric):
 
 
 class Auc(Metric):
-    """Share of the other candidates that score below the test item (ties count against the model)."""
+    """Share of the candidates outside the test rows that score below the test item (ties count against the model)."""
 
     name = "auc"
-    description = "share of other candidates that score below the test item; no K"
+    description = "share of candidates outside the test rows that score below the test item; no K"
     is_cut = False
 
     def per_user(self, ranks: Ranks, k: int) -> Values:
         """Return a value in [0, 1] per user, the mean over the user's test items."""
-        others = np.maximum(ranks.candidates.astype(np.float64) - 1.0, 1.0)
-        values = 1.0 - ranks.ranks / others
-        return _per_user_sum(values, ranks.indptr) / np.diff(ranks.indptr)
+        n_relevant = np.diff(ranks.indptr)
+        users = np.repeat(np.arange(len(n_relevant)), n_relevant)
+        # Of the candidates at or above a test item, those that are test items themselves do not count.
+        keys = users * (int(ranks.candidates.max()) + 1) + ranks.ranks
+        relevant_above = np.searchsorted(np.sort(keys), keys, side="right") - ranks.indptr[:-1][users] - 1
+        others = np.maximum(ranks.candidates - n_relevant[users], 1)
+        values: Values = _per_user_sum(1.0 - (ranks.ranks - relevant_above) / others, ranks.indptr) / n_relevant
+        return values
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Results:
     def values(self, cell: str, metric: str = "") -> NDArray[np.float64]:
         """Return the per-user values of a cell, users in one order for all cells; `metric` "" = the main one."""
         if not self._values:
-            self._values = {str(name): held for name, held in self.per_user.groupby("cell", sort=False)}
+            self._values = {str(name): held for name, held in self.per_user.groupby("cell", sort=False, observed=True)}
         return self._values[cell][metric or self.metrics[0]].to_numpy(np.float64)
 
 

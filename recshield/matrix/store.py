@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from recshield.core.compiled import cache_folder, private_folder
+from recshield.core.compiled import cache_folder
 from recshield.core.errors import OutputRefused, StoreDamaged
 from recshield.core.settings import CACHE_VARIABLE, STALE_SECONDS
 
@@ -57,7 +57,12 @@ class Store:
             OutputRefused: the folder cannot be made.
         """
         root = cache_folder() / "store"
-        if not private_folder(root) or not os.access(root, os.W_OK):
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            is_writable = os.access(root, os.W_OK)
+        except OSError:
+            is_writable = False
+        if not is_writable:
             raise OutputRefused(
                 f"the store {root} cannot be written; name another folder with the variable {CACHE_VARIABLE}"
             )
