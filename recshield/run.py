@@ -23,7 +23,7 @@ from recshield.core.specs import split_list
 from recshield.data.catalogue import resolve
 from recshield.evaluation.metrics import MetricAtK
 from recshield.matrix import saved
-from recshield.matrix.budgets import BudgetRequest
+from recshield.matrix.budgets import BudgetRequest, check_targets
 from recshield.matrix.executors import Executor, Listener, Outcome
 from recshield.matrix.plan import Plan, Request, Step, plan
 from recshield.matrix.results import Results, collect
@@ -144,7 +144,7 @@ def prepare(
         tuple(systems.values()),
         tuple(resolved.values()),
         source,
-        tuple(BudgetRequest.parse(text) for text in budget),
+        _budgets(budget),
         tuple(str(Goal.parse(text)) for text in goal),
         tuple(dict.fromkeys(seeds)),
         data_seed,
@@ -161,6 +161,12 @@ def prepare(
     }  # fmt: skip
     manifest = {"format": saved.FORMAT, "request": asked, "data": dataclasses.asdict(source)} | _machine()
     return Prepared(plan(request, needs), wanted, Store.default(), manifest)
+
+
+def _budgets(texts: Sequence[str]) -> tuple[BudgetRequest, ...]:
+    requests = tuple(BudgetRequest.parse(text) for text in texts)
+    check_targets(requests, [name for model in registry().found["model"].values() for name in model.exposes])
+    return requests
 
 
 def _check(models: Sequence[str], seeds: Sequence[int], threads: int, device: str, controls: str) -> None:
@@ -210,6 +216,8 @@ def execute(prepared: Prepared, jobs: int = 1, executor: str = "local", listener
     rest = {key: step for key, step in made.steps.items() if key != made.data_key}
     outcome = _joined(outcome, runner.run(rest, store, context, jobs, listener))
     results = collect(made, store, outcome, prepared.metrics)
+    if not len(results.table):
+        raise RecshieldError(f"nothing could be measured: {'; '.join(sorted(set(outcome.failed.values())))}")
     manifest = prepared.manifest | {
         "split": facts["split"],
         "skipped": [dataclasses.asdict(skip) for skip in made.skips],

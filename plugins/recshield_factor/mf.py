@@ -66,7 +66,7 @@ def truncated_normal(rows: int, width: int, std: float, rng: Generator) -> Tenso
 
 
 class MF(Recommender):
-    """Scores are inner products of user and item vectors, trained with BPR (summed over the batch).
+    """Matrix factorisation with BPR: scores are inner products of user and item vectors.
 
     Source: Rendle et al. 2009 (BPR); He et al. 2018 (APR), Eq. 1 and 12 for the perturbed score.
     """

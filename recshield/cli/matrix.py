@@ -14,31 +14,48 @@ if TYPE_CHECKING:
 
 
 def matrix(
-    models: Annotated[str, typer.Option(help="Systems, comma separated: popular,mf,amf,mf+advreg:eps=1,epochs=50")],
-    attacks: Annotated[str, typer.Option(help="Attacks, comma separated: noise,fgsm,pgd@factors.item:steps=40")] = "",
-    defenses: Annotated[str, typer.Option(help="Put each behind every model: advreg:eps=1,continue")] = "",
-    dataset: Annotated[str, typer.Option(help="A name of `recshield datasets`, or a path.")] = "synthetic",
+    models: Annotated[
+        str, typer.Option(metavar="SYSTEM,...", help="Systems: popular,mf,amf,mf+advreg:eps=1,epochs=50")
+    ],
+    attacks: Annotated[
+        str, typer.Option(metavar="ATTACK,...", help="Attacks: noise,fgsm,pgd@factors.item:steps=40")
+    ] = "",
+    defenses: Annotated[
+        str, typer.Option(metavar="DEFENSE,...", help="Put each behind every model: advreg:eps=1,continue")
+    ] = "",
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A name of `recshield datasets`, or a path.")
+    ] = "synthetic",
     data_dir: Annotated[
         str | None, typer.Option(help="Folder of the named data sets [default: RECSHIELD_DATA]")
     ] = None,
     filter_: Annotated[
-        list[str] | None, typer.Option("--filter", help="Rows to keep, for example 'ratings>=4'.")
+        list[str] | None,
+        typer.Option("--filter", metavar="FILTER", help="Rows to keep, for example 'ratings>=4'; repeatable."),
     ] = None,
     budget: Annotated[
         list[str] | None,
-        typer.Option(help="[SURFACE=]NORM:EPS[,EPS...]; eps: 0.5, 10% or 0.5like(amf). [default: l2:0.5]"),
+        typer.Option(
+            metavar="BUDGET",
+            help="[SURFACE=]NORM:EPS[,EPS...]; eps: 0.5, 10% or 0.5like(amf); repeatable. [default: l2:0.5]",
+        ),
     ] = None,
-    goal: Annotated[list[str] | None, typer.Option(help="degrade or degrade:oracle [default: degrade]")] = None,
+    goal: Annotated[
+        list[str] | None, typer.Option(metavar="GOAL", help="degrade or degrade:oracle; repeatable. [default: degrade]")
+    ] = None,
     metrics: Annotated[
-        str, typer.Option(help="The first is the main one: ndcg@K, hr@K, mrr@K, auc.")
+        str, typer.Option(metavar="METRIC,...", help="The first is the main one: ndcg@K, hr@K, mrr@K, auc.")
     ] = "ndcg@100,hr@100",
-    seeds: Annotated[str, typer.Option(help="Of training and attack draws, comma separated.")] = "0",
+    seeds: Annotated[str, typer.Option(metavar="SEED,...", help="Of training and attack draws.")] = "0",
     data_seed: Annotated[int, typer.Option(help="Of splits and of the attacks' negatives.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[int, typer.Option(help="Of each process; part of the results' identity.")] = 1,
     jobs: Annotated[int, typer.Option(help="Processes; results do not depend on it.", min=1)] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder for the run [default: runs/DATASET-HASH]")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME.KEY=VALUE, for example mf.epochs=300.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="OPTION", help="NAME.KEY=VALUE, for example mf.epochs=300; repeatable."),
+    ] = None,
     controls: Annotated[
         str, typer.Option(help="auto: add the cells that the audit needs; none: leave them out.")
     ] = "auto",

@@ -10,6 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from recshield.core.errors import BadData
+
 
 @dataclass(frozen=True)
 class Table:
@@ -74,4 +76,6 @@ class NamedData(ABC):
 
     def generate(self) -> Table:
         """Return the rows of a generated data set."""
-        raise NotImplementedError(f"data set '{self.name}' is read from files")
+        raise BadData(
+            f"data set '{self.name}' is read from files and cannot be generated; a generated one has no folder"
+        )

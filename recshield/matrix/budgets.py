@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from recshield.core.errors import BadSpec, BadValue
+from recshield.core.errors import BadSpec, BadValue, UnknownName
 from recshield.core.norms import norm_of
 from recshield.core.specs import number
-from recshield.core.surfaces import Budget, covers
+from recshield.core.surfaces import Budget, covers, family
 
 _TARGET = re.compile(r"\s*([A-Za-z_][\w.]*)\s*=")
 _LIKE = re.compile(r"(.+?)like\((.+)\)")
@@ -83,9 +83,17 @@ class BudgetRequest:
         return cls(norm.strip(), tuple(Eps.parse(size.strip()) for size in pieces), target)
 
 
+def check_targets(requests: Sequence[BudgetRequest], exposed: Iterable[str]) -> None:
+    """Raise UnknownName where a request names a surface or family that no installed model exposes."""
+    known = {name for surface in exposed for name in (surface, family(surface))}
+    for one in requests:
+        if one.target and one.target not in known:
+            raise UnknownName.among("surface", one.target, known, "a budget is written [SURFACE=]NORM:EPS[,EPS...]")
+
+
 def sizes_for(requests: Sequence[BudgetRequest], target: str) -> list[tuple[str, Eps]]:
-    """Return (norm, eps) for a target: requests that name it, else requests that name nothing."""
-    named = [one for one in requests if one.target and (covers(target, one.target) or covers(one.target, target))]
+    """Return (norm, eps) for a target: requests that name it or its family, else requests that name nothing."""
+    named = [one for one in requests if one.target and covers(one.target, target)]
     chosen = named or [one for one in requests if not one.target]
     found = [(one.norm, eps) for one in chosen for eps in one.sizes]
     return list(dict.fromkeys(found))

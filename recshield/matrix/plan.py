@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import inspect
 import json
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,6 +176,7 @@ class _Planner:
             "device": self.request.device,
             "dtype": "float32",
             "threads": self.request.threads,
+            "machine": platform.machine(),
             "code": _code(tuple(sorted({part.plugin().__module__.split(".")[0] for part in plugins}))),
         }
         text = json.dumps(content, sort_keys=True, default=str)
@@ -190,7 +192,8 @@ class _Planner:
         names = [Path(file).name for file in source.files]
         held = dataclasses.asdict(source) | {"files": names}
         spec: dict[str, Any] = {"source": held, "data_seed": self.request.data_seed}
-        key = self._add("data", spec, (), f"data {source.name}", ())
+        kind, name = ("reader", source.reader) if source.reader else ("dataset", source.name)
+        key = self._add("data", spec, (), f"data {source.name}", (Part(kind, name, "", ()),))
         self.made.steps[key].spec["source"]["files"] = list(source.files)
         return key
 

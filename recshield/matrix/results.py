@@ -87,8 +87,8 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
     noted: list[dict[str, Any]] = []
     results = Results(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), names)
     for cell in plan.cells:
-        behind = plan.steps_of[cell.id]
-        if any(key in outcome.failed for key in (behind.train, behind.attack, behind.measure)):
+        behind, clean = plan.steps_of[cell.id], plan.steps_of[cell.clean().id]
+        if any(key in outcome.failed for key in (behind.train, behind.attack, behind.measure, clean.measure)):
             continue
         measured = store.need(behind.measure)
         ranks = load_ranks(measured, test)
@@ -104,6 +104,8 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
             | {"score_hash": measured.facts["score_hash"], "population": measured.facts["population"]}
             | {"n_users": len(test.users)}
         )
+    if not noted:
+        return results
     results.steps = pd.DataFrame(noted)
     results.per_user = _per_user(values, user_ids)
     results.table = _table(noted, values, metrics)

@@ -10,6 +10,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from recshield.core.registry import HOOKS, registry
 from recshield.core.settings import DATA_VARIABLE
@@ -49,22 +50,23 @@ def _description(made: type[Any]) -> str:
 
 
 def show_plugins(console: Console, rows: list[dict[str, Any]], presets: dict[str, str], failed: dict[str, str]) -> None:
-    """Print what is installed."""
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    drawn.add_column("kind", no_wrap=True)
-    drawn.add_column("name", no_wrap=True)
-    drawn.add_column("options and defaults, what it is")
-    drawn.add_column("from", no_wrap=True)
-    for row in rows:
-        name = ", ".join([row["name"], *row["aliases"]])
-        options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
-        text = safe(row["description"])
-        drawn.add_row(
-            row["kind"], safe(name), safe(f"{options}\n", "dim") + text if options else text, safe(row["source"])
-        )
+    """Print what is installed, by kind: name, what it is, its options with defaults."""
+    width = max(len(name) for row in rows for name in [", ".join([row["name"], *row["aliases"]])])
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        console.print(safe(f"{kind}s", "bold"))
+        for row in (one for one in rows if one["kind"] == kind):
+            name = ", ".join([row["name"], *row["aliases"]])
+            line = Text("  ").append_text(safe(f"{name:<{width}}  ", "cyan")).append_text(safe(row["description"]))
+            if not row["source"].startswith("recshield "):
+                line.append_text(safe(f"  [{row['source']}]", "dim"))
+            console.print(line, soft_wrap=True)
+            options = ", ".join(f"{key}={value}" for key, value in row["options"].items())
+            if options:
+                console.print(safe(f"  {'':<{width}}  {options}", "dim"), soft_wrap=True)
+    console.print(safe("presets", "bold"))
     for name, spec in sorted(presets.items()):
-        drawn.add_row("preset", safe(name), safe(spec), "")
-    console.print(drawn)
+        line = Text("  ").append_text(safe(f"{name:<{width}}  ", "cyan")).append_text(safe(spec))
+        console.print(line, soft_wrap=True)
     for name, reason in sorted(failed.items()):
         console.print(safe(f"plugin '{name}' could not be loaded: {reason}", "yellow"), soft_wrap=True)
 

@@ -76,6 +76,7 @@ def refused(cli: Cli, *arguments: str) -> str:
         (["--models", "mf", "--budget", "l2:big"], "error: eps 'big': 'big' is not a number; write 0.5, 1e-3 or 4/255"),
         (["--models", "mf", "--budget", "l2:nan"], "error: eps nan is not allowed; it is a finite number of at least 0,"),
         (["--models", "mf", "--budget", "l7:1"], "error: no norm 'l7'; did you mean 'l2'? installed: l2, linf."),
+        (["--models", "mf", "--budget", "facters=l2:1"], "error: no surface 'facters'; did you mean 'factors'? installed: factors,"),
         (["--models", "mf", "--budget", "0.5"], "error: budget '0.5' cannot be read; write [SURFACE=]NORM:EPS[,EPS...],"),
         (["--models", "mf", "--goal", "destroy"], "error: goal 'destroy' is not known; allowed: degrade, degrade:oracle"),
         (["--models", "mf", "--seeds", "0,a"], "error: seeds '0,a' cannot be read; write whole numbers, comma separated"),

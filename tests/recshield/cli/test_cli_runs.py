@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+from torch import Generator
 
 import recshield
+from recshield.cli import main
+from recshield.core.interfaces import Access, Attack, Victim
+from recshield.core.surfaces import Budget, Delta
 from recshield.matrix.results import COLUMNS
 from recshield.run import MatrixRun
 
@@ -128,3 +134,34 @@ def test_a_run_can_be_replaced_and_loaded_from_python(saved: Path, tmp_path: Pat
     pd.testing.assert_frame_equal(again.table, run.table)
     pd.testing.assert_frame_equal(again.per_user, run.per_user)
     assert [path.name for path in tmp_path.iterdir()] == ["copy"], "no draft is left behind"
+
+
+@dataclass(frozen=True)
+class Explodes(Attack):
+    name = "explodes"
+    access = Access.DATA
+
+    def perturb(self, victim: Victim, budget: Budget, rng: Generator) -> Delta:
+        raise ZeroDivisionError("in a stranger's code")
+
+
+def test_an_attack_that_raises_is_told_and_the_rest_of_the_matrix_is_measured(
+    plant: Callable[[str, type], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plant("attack", Explodes)
+    monkeypatch.chdir(tmp_path)
+    options = [part for text in SHORT for part in ("--set", text)]
+    monkeypatch.setattr(sys, "argv", ["recshield", "matrix", "--models", "mf", "--attacks", "explodes,noise", *options])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert (
+        "failed attack mf under explodes at l2:0.5, seed 0: ZeroDivisionError: in a stranger's code"
+        in out
+    )
+    run = MatrixRun.load(next((tmp_path / "runs").iterdir()))
+    assert set(run.table["attack"]) == {"none", "noise"}

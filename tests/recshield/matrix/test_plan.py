@@ -105,6 +105,9 @@ def test_impossible_combinations_are_skipped_with_their_reason() -> None:
 
 def test_budgets_for_a_surface_win_over_those_for_all() -> None:
     requests = [BudgetRequest.parse(text) for text in ("l2:0.5,1", "factors.user=linf:4/255")]
+    assert sizes_for(requests, "factors") == [("l2", Eps(0.5)), ("l2", Eps(1.0))], "a part says nothing of the whole"
+    assert sizes_for([BudgetRequest.parse("factors=l2:3")], "factors.item") == [("l2", Eps(3.0))]
+    assert sizes_for(requests[1:], "factors.item") == []
     assert sizes_for(requests, "factors.item") == [("l2", Eps(0.5)), ("l2", Eps(1.0))]
     assert sizes_for(requests, "factors.user") == [("linf", Eps(4 / 255))]
 
