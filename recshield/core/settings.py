@@ -50,5 +50,9 @@ PERTURBATION_BYTES = 2 * 1024**3
 PERTURBATION_SAMPLE = 256
 #: Largest data file that is read, in bytes.
 DATA_FILE_BYTES = 8 * 1024**3
+#: Largest table of a saved run that is read, in bytes before compression.
+RUN_TABLE_BYTES = 16 * 1024**3
+#: Most rows of a table of a saved run.
+RUN_TABLE_ROWS = 2**31
 #: Temporary store folders older than this many seconds are removed.
 STALE_SECONDS = 86_400

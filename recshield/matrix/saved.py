@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -23,6 +25,20 @@ from recshield.matrix.results import COLUMNS, Results
 
 FORMAT = "recshield-run-1"
 _TABLES = ("results", "per_user", "steps", "timings", "verdicts")
+_CELL = re.compile(r"[0-9a-f]{12}")
+#: Columns without which a table cannot be shown or judged.
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "results": COLUMNS,
+    "per_user": ("cell", "user", "rank"),
+    "steps": (
+        "cell", "clean_cell", "dataset", "system", "defense", "attack", "attack_steps", "surface", "goal", "stage",
+        "norm", "eps", "eps_text", "seed", "is_control", "needs", "access", "raw_norm", "measured_norm", "goal_clean",
+        "goal_value", "goal_values", "n_bad_values", "unknown_surfaces", "state_before", "state_after", "selection",
+        "score_hash", "population", "n_users",
+    ),
+    "timings": ("label", "seconds", "is_reused", "peak_host_bytes", "peak_device_bytes"),
+    "verdicts": ("cell", "number", "check", "is_required", "verdict", "sentence", "figures"),
+}  # fmt: skip
 
 
 def check_target(out: Path) -> None:
@@ -109,6 +125,27 @@ def _perturbations(folder: Path, steps: pd.DataFrame) -> dict[str, Path]:
     return found
 
 
+def _table(path: Path) -> pd.DataFrame:
+    """Return a table of a run, which may come from a stranger: its size and columns are looked at first."""
+    try:
+        described = pq.ParquetFile(path).metadata
+        size = sum(described.row_group(group).total_byte_size for group in range(described.num_row_groups))
+        if size > settings.RUN_TABLE_BYTES or described.num_rows > settings.RUN_TABLE_ROWS:
+            raise BadData.at(
+                path, None, f"it holds {described.num_rows} rows, {size} bytes", "a table of a run is smaller"
+            )
+        frame = pd.read_parquet(path)
+    except BadData:
+        raise
+    except Exception as error:  # parquet readers raise many kinds on damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadData.at(path, None, f"cannot be read ({reason})", "run the matrix again") from None
+    lacking = [name for name in _NEEDED.get(path.stem, ()) if name not in frame.columns]
+    if lacking:
+        raise BadData.at(path, None, f"column {lacking[0]} is missing", "run the matrix again")
+    return frame
+
+
 def read(folder: Path) -> tuple[Results, pd.DataFrame, dict[str, Any]]:
     """Return results, verdicts and manifest of a saved run.
 
@@ -120,17 +157,10 @@ def read(folder: Path) -> tuple[Results, pd.DataFrame, dict[str, Any]]:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     if manifest["format"] != FORMAT:
         raise BadData.at(folder, None, f"its format is {manifest['format']}", f"this version reads {FORMAT}")
-    frames = {}
-    for name in _TABLES:
-        path = folder / f"{name}.parquet"
-        try:
-            frames[name] = pd.read_parquet(path)
-        except Exception as error:  # parquet readers raise many kinds on damaged files
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise BadData.at(path, None, f"cannot be read ({reason})", "run the matrix again") from None
-    lacking = [name for name in COLUMNS if name not in frames["results"].columns]
-    if lacking:
-        raise BadData.at(folder / "results.parquet", None, f"column {lacking[0]} is missing", "run the matrix again")
+    frames = {name: _table(folder / f"{name}.parquet") for name in _TABLES}
+    cells = set(frames["steps"]["cell"])
+    if not all(_CELL.fullmatch(str(cell)) for cell in cells) or not cells <= set(frames["per_user"]["cell"]):
+        raise BadData.at(folder, None, "its tables do not belong together", "run the matrix again")
     results = Results(
         frames["results"],
         frames["per_user"],

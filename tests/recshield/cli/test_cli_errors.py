@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -221,6 +222,19 @@ def test_a_run_with_a_damaged_table_is_refused(cli: Cli) -> None:
     code, _, err = cli("audit", "run")
     assert code == 2
     assert "results.parquet: cannot be read (" in " ".join(err.split())
+
+
+def test_a_run_whose_tables_do_not_belong_together_is_refused(cli: Cli) -> None:
+    assert cli("matrix", "--models", "popular", "--out", "run", "--quiet")[0] == 0
+    steps = pd.read_parquet("run/steps.parquet")
+    for changed, sentence in (
+        (steps.assign(cell="../../../etc/x"), "run: its tables do not belong together; run the matrix again"),
+        (steps.drop(columns="population"), "steps.parquet: column population is missing; run the matrix again"),
+    ):
+        changed.to_parquet("run/steps.parquet")
+        code, _, err = cli("audit", "run")
+        assert code == 2
+        assert sentence in " ".join(err.split())
 
 
 def test_json_of_a_matrix_is_nothing_but_json(cli: Cli) -> None:

@@ -159,9 +159,6 @@ def test_an_attack_that_raises_is_told_and_the_rest_of_the_matrix_is_measured(
         main()
     assert left.value.code == 1
     out = " ".join(capsys.readouterr().out.split())
-    assert (
-        "failed attack mf under explodes at l2:0.5, seed 0: ZeroDivisionError: in a stranger's code"
-        in out
-    )
+    assert "failed attack mf under explodes at l2:0.5, seed 0: ZeroDivisionError: in a stranger's code" in out
     run = MatrixRun.load(next((tmp_path / "runs").iterdir()))
     assert set(run.table["attack"]) == {"none", "noise"}
