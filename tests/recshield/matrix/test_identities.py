@@ -136,7 +136,11 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path, empty_s
     command = [sys.executable, "-m", "recshield", "matrix", "--models", "mf,amf", "--attacks", "noise,pgd"]
     command += [part for text in (*SHORT, "mf.epochs=2000") for part in ("--set", text)]
     process = subprocess.Popen(
-        [*command, "--jobs", jobs, "--out", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True
+        [*command, "--jobs", jobs, "--out", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background is started with SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     steps, deadline = empty_store / "store" / "steps", time.monotonic() + 120
     while not list(steps.glob("*/*/meta.json")) and time.monotonic() < deadline:
