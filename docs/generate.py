@@ -36,7 +36,7 @@ COLUMN_MEANINGS = {
     "change": "attacked minus clean",
     "relative_change": "attacked over clean, minus 1",
     "n_users": "evaluated users",
-    "verdict": "of the audit: `pass`, `warn`, `unproven` or `fail`; empty for clean cells and controls",
+    "verdict": "of the audit, judged on the first metric: `pass`, `warn`, `unproven`, `fail`; empty where not judged",
     "is_control": "added for the audit, stands outside the main table",
     "eps_text": "eps as asked for: `0.5`, `10%`, `0.5like(amf)`",
     "labels": "what a reader must know before comparing",

@@ -184,6 +184,11 @@ def _check(models: Sequence[str], seeds: Sequence[int], threads: int, device: st
         raise DeviceMissing(f"device '{device}' is not known; allowed: cpu, cuda, cuda:N") from None
     if kind not in ("cpu", "cuda"):
         raise DeviceMissing(f"device '{device}' is not supported; allowed: cpu, cuda, cuda:N")
+    n_devices = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
+    if n_devices and (torch.device(device).index or 0) >= n_devices:
+        raise DeviceMissing(
+            f"device '{device}' was asked for, but there are {n_devices}; allowed: cuda:0 to cuda:{n_devices - 1}"
+        )
     if kind == "cuda" and not torch.cuda.is_available():
         raise DeviceMissing(
             f"device '{device}' was asked for, but torch {torch.__version__} sees no CUDA; use --device cpu"

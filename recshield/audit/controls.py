@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from recshield.audit.check import FAIL, PASS, WARN, Check, Facts, Finding, effect, gain, missing, percent, relative
@@ -13,8 +12,8 @@ from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
 from recshield.matrix.systems import rescaled_like
 
-#: Relative difference of two clean figures up to which one model is the other scaled (float32 rounding moves ties).
-_ALIKE = 1e-3
+#: Share of users whose rank may differ where one model is the other scaled (float32 rounding moves ties).
+_ALIKE = 0.01
 #: Shares of the gain at equal eps that a control without any defense reaches too: all of it, and too much of it.
 _WHOLE, _HALF = 0.9, 0.5
 
@@ -105,8 +104,9 @@ class NotScale(Check):
         if not _is_defended(cell) or cell.eps.value == 0:
             return {}
         twin = cell.with_system(cell.system.undefended())
-        # A percentage is a share of the norm already.
-        eps = cell.eps if cell.eps.unit == "percent" else Eps(cell.eps.value, "like", cell.system.name)
+        if cell.eps.unit != "raw":  # a share of the norm already
+            return {f"{self.name}.relative": twin}
+        eps = Eps(cell.eps.value, "like", cell.system.name)
         found = {f"{self.name}.absolute": twin, f"{self.name}.relative": twin.with_eps(eps)}
         scaled = rescaled_like(cell.system) if family(cell.target) == "factors" else None
         if scaled is not None:
@@ -120,6 +120,9 @@ class NotScale(Check):
     def judge(self, facts: Facts, results: Results) -> Finding:
         """Split what the defense gains at equal eps into scale and the rest."""
         absolute, equal = self.other(facts, results, "absolute"), self.other(facts, results, "relative")
+        if equal is not None and f"{self.name}.absolute" not in facts["needs"]:
+            sentence = f"{percent(relative(facts, results))}; {percent(relative(equal, results))} at equal relative eps"
+            return Finding(PASS, f"eps is a share of the norm, which scale does not change: {sentence}")
         if absolute is None or equal is None:
             return missing("the undefended model at equal and at equal relative eps")
         controls = {"at equal relative eps": equal}
@@ -140,7 +143,7 @@ class NotScale(Check):
         least = min(rests.values(), key=lambda rest: rest.mean)
         share = max(1 - least.mean / total.mean, 0.0)
         figures["scale_share"] = share
-        if share >= _WHOLE:
+        if share >= _WHOLE and least.high < _HALF * total.mean:
             return Finding(FAIL, f"the whole gain is scale: {both}", figures)
         if not least.is_above_zero:
             sentence = f"what is left beyond scale is within chance over {least.n_users} users: {both}"
@@ -149,6 +152,6 @@ class NotScale(Check):
 
 
 def _ranks_alike(one: Facts, other: Facts, results: Results) -> bool:
-    """Return whether two systems have the same clean figure, so that one is the other scaled."""
-    figures = [float(results.values(facts["clean_cell"]).mean()) for facts in (one, other)]
-    return math.isclose(*figures, rel_tol=_ALIKE)
+    """Return whether two systems rank the test items alike, so that one is the other scaled."""
+    before, after = (results.values(facts["clean_cell"], "rank") for facts in (one, other))
+    return float((before == after).mean()) >= 1 - _ALIKE

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from recshield.audit.check import FAIL, PASS, WARN, Check, Facts, Finding, missing
 from recshield.core.norms import measure
@@ -61,7 +61,10 @@ class BudgetKept(Check):
         path = results.perturbations.get(str(facts["cell"]))
         if path is None:
             return missing("the stored perturbation")
-        stored = stored_norm(path, facts["norm"])
+        try:
+            stored = stored_norm(path, facts["norm"])
+        except (SafetensorError, OSError, ValueError):
+            return Finding(FAIL, "the stored perturbation cannot be read", figures)
         figures["stored_norm"] = stored
         if not math.isclose(stored, spent, rel_tol=BUDGET_TOLERANCE, abs_tol=1e-9):
             return Finding(
@@ -109,6 +112,10 @@ class EqualBudget(Check):
         if share < 1 - EQUAL_NORM_TOLERANCE:
             sentence = f"spent only {100 * share:.0f} % of its row's eps {eps:.4g}: weaker than it could be"
             return Finding(WARN, sentence, figures)
+        touched = facts["n_touched_rows"] / max(facts["n_goal_rows"], 1)
+        if touched < 1 - EQUAL_NORM_TOLERANCE:
+            sentence = f"touched only {100 * touched:.0f} % of the rows that the goal reads: weaker than it could be"
+            return Finding(WARN, sentence, figures | {"touched_share": touched})
         return Finding(PASS, f"spent {100 * share:.1f} % of eps, like its row", figures)
 
 

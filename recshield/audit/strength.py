@@ -71,7 +71,9 @@ class IterationHelps(Check):
         figures = {"multi_step_loss": reached, "single_step_loss": wanted}
         names = f"{multi['attack']} reaches a loss of {reached:.4f}, {single['attack']} {wanted:.4f}"
         if not reached >= wanted - ITERATION_TOLERANCE * abs(wanted):
-            return Finding(FAIL, f"{names}: the multi-step attack is the weaker one", figures)
+            is_weaker = multi is facts
+            said = "the multi-step attack is the weaker one" if is_weaker else "stronger than the multi-step attack"
+            return Finding(FAIL if is_weaker else WARN, f"{names}: {said}", figures)
         shortfall = difference(results.values(multi["cell"]), results.values(single["cell"]))
         if shortfall.is_above_zero:
             lost = f"{percent(relative(multi, results))} against {percent(relative(single, results))}"

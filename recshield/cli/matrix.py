@@ -70,6 +70,7 @@ def matrix(
     from recshield.core import specs
     from recshield.core.settings import BUDGET, GOAL
     from recshield.matrix import saved
+    from recshield.report.text import plain
 
     prepared = run.prepare(
         models=specs.split_list(models),
@@ -105,6 +106,8 @@ def matrix(
         raise typer.Exit(130) from None
     _print(console, made, folder, json_, quiet)
     if made.manifest["failed"]:
+        for text in made.manifest["failed"] if quiet or json_ else ():
+            typer.echo(f"failed: {plain(text)}", err=True)
         raise typer.Exit(1)
 
 

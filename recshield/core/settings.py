@@ -43,6 +43,8 @@ ITERATION_TOLERANCE = 1e-3
 EQUAL_NORM_TOLERANCE = 0.01
 #: Two-sided confidence of the intervals that checks use.
 CONFIDENCE = 0.95
+#: Fewest users over which a difference can be significant: the normal interval is too narrow below.
+LEAST_USERS = 20
 
 #: Perturbations are saved whole up to this many bytes a run; beyond it, a sample and every norm.
 PERTURBATION_BYTES = 2 * 1024**3
@@ -55,4 +57,4 @@ RUN_TABLE_BYTES = 16 * 1024**3
 #: Most rows of a table of a saved run.
 RUN_TABLE_ROWS = 2**31
 #: Temporary store folders older than this many seconds are removed.
-STALE_SECONDS = 86_400
+STALE_SECONDS = 7 * 86_400

@@ -71,6 +71,11 @@ class DataSource:
         read: Table = registry().get("reader", self.reader)().read(tuple(Path(file) for file in self.files))
         return read
 
+    def check_unchanged(self) -> None:
+        """Raise BadData where the files are no longer those that the fingerprint was taken of."""
+        if self.files and _fingerprint([Path(file) for file in self.files]) != self.fingerprint:
+            raise BadData.at(self.files[0], None, "the file changed while it was read", "run the same command again")
+
     def split(self) -> Split:
         """Return training and test rows."""
         table = self.read()

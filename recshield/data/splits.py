@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recshield.core.errors import BadData, BadSpec
+from recshield.core.settings import RATING_THRESHOLD
 from recshield.data.interactions import DataInfo, Dataset, HeldOut, Interactions
 from recshield.data.table import Table
 
@@ -42,6 +43,10 @@ def filter_rows(table: Table, filters: Sequence[str], facts: dict[str, str]) -> 
             raise BadData(f"filter '{text}' needs ratings, and these files have none; leave it out")
         kept = table.ratings >= float(match[1])
         facts[f"filter {text}"] = f"{int(kept.sum())} of {len(table)} rows kept"
+        table = table.keep(kept)
+    if not filters and table.ratings is not None and bool((table.ratings < RATING_THRESHOLD).any()):
+        kept = table.ratings >= RATING_THRESHOLD
+        facts["below the threshold"] = f"{int((~kept).sum())} ratings below {RATING_THRESHOLD:g} do not count"
         table = table.keep(kept)
     if not filters:
         facts["ratings"] = "every rating counts as an interaction (threshold 0); use --filter 'ratings>=4' for another"

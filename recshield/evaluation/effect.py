@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from recshield.core.settings import CONFIDENCE
+from recshield.core.settings import CONFIDENCE, LEAST_USERS
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Effect:
 
     @property
     def is_below_zero(self) -> bool:
-        """Whether the whole interval is below zero."""
-        return self.high < 0
+        """Whether the whole interval is below zero; never over a handful of users, where it is too narrow."""
+        return self.n_users >= LEAST_USERS and self.high < 0
 
     @property
     def is_above_zero(self) -> bool:
-        """Whether the whole interval is above zero."""
-        return self.low > 0
+        """Whether the whole interval is above zero; never over a handful of users, where it is too narrow."""
+        return self.n_users >= LEAST_USERS and self.low > 0
 
 
 def difference(after: NDArray[np.floating], before: NDArray[np.floating], confidence: float = CONFIDENCE) -> Effect:

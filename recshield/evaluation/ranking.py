@@ -71,7 +71,10 @@ def _count_ranks(
             n_masked = 0
             for place in range(seen_indptr[user], seen_indptr[user + 1]):
                 seen = seen_items[place]
-                if seen != item:
+                is_test = False
+                for rival in range(test_indptr[row], test_indptr[row + 1]):
+                    is_test = is_test or test_items[rival] == seen
+                if not is_test:
                     n_masked += 1
                     n_above -= np.int32(line[seen] >= own)
             ranks[spot] = n_above - 1
@@ -101,7 +104,7 @@ def rank(
     """Rank every test item among all items its user has no training row with.
 
     The rank is the number of other candidates whose score is at least the test item's: ties count against the model.
-    A test item that repeats a training row stays a candidate.
+    A test item that repeats a training row of its user stays a candidate, for the user's other test items, too.
 
     Args:
         score: (B,) int64 users -> (B, n_items) float32 scores.

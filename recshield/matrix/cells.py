@@ -68,7 +68,7 @@ class Cell:
         """Return another attack with its defaults at the same budget; it attacks the same loss where it has one."""
         part = resolve_attack(name, {})
         loss = self.attack.option("loss") if self.attack else None
-        if loss and part.option("loss") is not None:
+        if loss in ("bpr", "linear", "margin") and part.option("loss") is not None:
             options = tuple((key, loss if key == "loss" else value) for key, value in part.options)
             part = dataclasses.replace(part, options=options, text=f"{part.name}:loss={loss}")
         return dataclasses.replace(self, attack=part, is_control=True)

@@ -19,7 +19,9 @@ from typing import Any, ClassVar, Protocol
 import torch
 
 from recshield.core.errors import RecshieldError
+from recshield.core.seeds import number
 from recshield.matrix import steps
+from recshield.matrix.isolation import own_random_state
 from recshield.matrix.plan import Step
 from recshield.matrix.store import Store
 from recshield.training.progress import listening
@@ -64,7 +66,8 @@ def perform(step: Step, store: Store, context: steps.Context) -> None:
     def compute(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         _reset_peak(context)
         start, mark = time.perf_counter(), _cuda_mark(context)
-        facts = steps.compute(step, store, context, folder)
+        with own_random_state(number(step.spec.get("seed", 0), step.kind, step.spec.get("depth", 0))):
+            facts = steps.compute(step, store, context, folder)
         seconds = time.perf_counter() - start
         return facts, {"seconds": seconds, "cuda_ms": _cuda_since(mark), **_peak(context), "threads": context.threads}
 
@@ -74,6 +77,15 @@ def perform(step: Step, store: Store, context: steps.Context) -> None:
         store.put(step.key, compute)
     finally:
         torch.set_num_threads(before)
+
+
+def _perform_in_worker(step: Step, store: Store, context: steps.Context) -> str:
+    """Do one step; return why it failed, or "" (a stranger's exception may not survive the way between processes)."""
+    try:
+        perform(step, store, context)
+    except Exception as error:  # a plugin may raise anything; the rest of the matrix goes on
+        return _reason(error)
+    return ""
 
 
 def _reset_peak(context: steps.Context) -> None:
@@ -159,7 +171,7 @@ class Local(Executor):
         outcome: Outcome,
     ) -> None:
         waiting = {step.key: step for step in missing}
-        running: dict[Future[None], Step] = {}
+        running: dict[Future[str], Step] = {}
         pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet)
         try:
             while waiting or running:
@@ -170,7 +182,7 @@ class Local(Executor):
                     elif not any(key in waiting or _runs(key, running) for key in step.parents) and len(running) < jobs:
                         del waiting[step.key]
                         listener.started(step)
-                        running[pool.submit(perform, step, Store(store.root), context)] = step
+                        running[pool.submit(_perform_in_worker, step, Store(store.root), context)] = step
                 done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
                     step = running.pop(future)
@@ -179,8 +191,9 @@ class Local(Executor):
                         raise RecshieldError(
                             f"a worker process died during '{step.label}' (out of memory?); run it again"
                         )
-                    if error is not None:
-                        outcome.failed[step.key] = f"{step.label}: {_reason(error)}"
+                    reason = _reason(error) if error is not None else future.result()
+                    if reason:
+                        outcome.failed[step.key] = f"{step.label}: {reason}"
                     listener.finished(step, is_reused=False)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -194,7 +207,7 @@ def _teller(listener: Listener, step: Step) -> Callable[[float], None]:
     return lambda share: listener.advanced(step, share)
 
 
-def _runs(key: str, running: Mapping[Future[None], Step]) -> bool:
+def _runs(key: str, running: Mapping[Future[str], Step]) -> bool:
     return any(step.key == key for step in running.values())
 
 

@@ -216,10 +216,12 @@ class _Planner:
             if is_fitted(defense):
                 if others:
                     raise BadValue(f"defense '{defense.name}': a defense that trains cannot name another system yet")
-                depth += bool(defense.plugin().warm_start)
                 base = train if defense.plugin().warm_start else None
-                fitted = (*fitted, defense) if base is None else (defense,)
-                train = self._train(system.model, fitted, base, seed, depth, f"{system.model.text}+{defense.text}")
+                depth += base is not None
+                # What acts from the start of training goes on acting in each warm-started part.
+                parts = (*fitted, defense)
+                fitted = parts if base is None else fitted
+                train = self._train(system.model, parts, base, seed, depth, f"{system.model.text}+{defense.text}")
             serve.append({"part": _part_spec(defense), "systems": others})
         loads.append(train)
         return {"train": train, "model": _part_spec(system.model), "serve": serve, "seed": seed}, loads, plugins
@@ -284,7 +286,7 @@ def _part_spec(part: Part) -> dict[str, Any]:
 def _code(plugins: tuple[str, ...]) -> str:
     """Return a hash of the versions and sources that a step's result can depend on."""
     total = hashlib.blake2b(digest_size=16)
-    for name in ("torch", "numba", "numpy"):
+    for name in ("torch", "numba", "numpy", "pyarrow"):
         total.update(f"{name}=={importlib.metadata.version(name)};".encode())
     own = ("core", "data", "training", "evaluation", "matrix")
     for module in (*(f"recshield.{part}" for part in own), *plugins):

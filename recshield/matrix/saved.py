@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -47,6 +48,13 @@ def check_target(out: Path) -> None:
         raise OutputRefused(f"{out} is a file; name a folder for the run")
     if out.is_dir() and any(out.iterdir()) and not _is_run(out):
         raise OutputRefused(f"{out} is not empty and holds no run; name another folder, or empty it")
+    if out.is_dir():
+        known = {f"{name}.parquet" for name in _TABLES} | {"manifest.json", "perturbations"}
+        others = sorted(path.name for path in out.iterdir() if path.name not in known)
+        if others:
+            raise OutputRefused(
+                f"{out} holds a run and '{others[0]}', which would be lost; name another folder with --out"
+            )
     nearest = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     if not os.access(nearest, os.W_OK) or (out.exists() and not os.access(out.absolute().parent, os.W_OK)):
         raise OutputRefused(f"{out} cannot be written (no permission for {nearest}); name another folder with --out")
@@ -63,6 +71,7 @@ def _is_run(folder: Path) -> bool:
 def write(out: Path, results: Results, verdicts: pd.DataFrame, manifest: dict[str, Any]) -> Path:
     """Write a run; an earlier run at `out` is replaced."""
     check_target(out)
+    out = out.absolute()
     mark = uuid.uuid4().hex[:8]
     draft, old = (out.with_name(f".{out.name}.{kind}-{mark}") for kind in ("new", "old"))
     try:
@@ -76,7 +85,12 @@ def write(out: Path, results: Results, verdicts: pd.DataFrame, manifest: dict[st
         (draft / "manifest.json").write_text(text + "\n", encoding="utf-8")
         if out.exists():
             out.rename(old)
-        draft.rename(out)
+        try:
+            draft.rename(out)
+        except BaseException:
+            if old.exists():
+                old.rename(out)
+            raise
     except OSError as error:
         raise OutputRefused(
             f"{out} cannot be written ({error.strerror or error}); name another folder with --out"
@@ -146,6 +160,19 @@ def _table(path: Path) -> pd.DataFrame:
     return frame
 
 
+def _check_means(folder: Path, table: pd.DataFrame, per_user: pd.DataFrame) -> None:
+    """Raise BadData where a figure is not the mean of its users' values."""
+    numbers = per_user.select_dtypes("number").columns.difference(["user"])
+    means = per_user.groupby("cell", observed=True)[list(numbers)].mean()
+    for row in table.to_dict("records"):
+        name = f"{row['metric']}@{row['k']}" if row["k"] else str(row["metric"])
+        shown = float(row["clean"] if row["attack"] == "none" else row["attacked"])
+        held = float(means[name].get(row["cell"], math.nan)) if name in means.columns else math.nan
+        if not math.isclose(shown, held, rel_tol=1e-9, abs_tol=1e-12):
+            wrong = f"{name} of cell {row['cell']} is not the mean of its users' values"
+            raise BadData.at(folder / "results.parquet", None, wrong, "the run was changed: run the matrix again")
+
+
 def read(folder: Path) -> tuple[Results, pd.DataFrame, dict[str, Any]]:
     """Return results, verdicts and manifest of a saved run.
 
@@ -161,12 +188,18 @@ def read(folder: Path) -> tuple[Results, pd.DataFrame, dict[str, Any]]:
     cells = set(frames["steps"]["cell"])
     if not all(_CELL.fullmatch(str(cell)) for cell in cells) or not cells <= set(frames["per_user"]["cell"]):
         raise BadData.at(folder, None, "its tables do not belong together", "run the matrix again")
+    metrics = manifest.get("metrics")
+    if not isinstance(metrics, list) or not metrics or not set(metrics) <= set(frames["per_user"].columns):
+        raise BadData.at(
+            folder / "manifest.json", None, "its metrics are not those of the tables", "run the matrix again"
+        )
+    _check_means(folder, frames["results"], frames["per_user"])
     results = Results(
         frames["results"],
         frames["per_user"],
         frames["steps"],
         frames["timings"],
-        tuple(manifest["metrics"]),
+        tuple(metrics),
         _perturbations(folder, frames["steps"]),
     )
     return results, frames["verdicts"], manifest

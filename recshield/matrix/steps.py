@@ -31,7 +31,7 @@ from recshield.matrix.budgets import Eps
 from recshield.matrix.plan import Step
 from recshield.matrix.store import Entry, Store
 from recshield.matrix.systems import Part, make
-from recshield.matrix.victims import TrainedVictim, degrade_pairs, oracle_pairs
+from recshield.matrix.victims import LOSSES, TrainedVictim, degrade_pairs, oracle_pairs
 from recshield.training.objectives import ModelLoss
 
 Facts = dict[str, Any]
@@ -58,6 +58,7 @@ def _data(spec: Mapping[str, Any], store: Store, context: Context, folder: Path)
     held = spec["source"]
     source = DataSource(held["name"], held["reader"], tuple(held["files"]), held["fingerprint"], tuple(held["filters"]))
     split = source.split()
+    source.check_unchanged()
     data, test = split.dataset, split.test
     arrays: dict[str, NDArray[Any]] = {
         "indptr": data.train.indptr,
@@ -153,7 +154,7 @@ def load_system(ref: Mapping[str, Any], store: Store, data: Dataset, context: Co
     for held in ref["serve"]:
         others = _systems(held["systems"], store, data, context)
         model = make(_part(held["part"]), others).serve(model)
-    return model
+    return model.eval()
 
 
 def _systems(refs: Mapping[str, Any], store: Store, data: Dataset, context: Context) -> dict[str, System]:
@@ -193,7 +194,8 @@ def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Pat
     spanned = {one.name: json.dumps(one.norm_dims) for one in victim.surfaces}
     held = {name: value.cpu().contiguous() for name, value in delta.items()}
     save_tensors(held, folder / "delta.safetensors", metadata=spanned)
-    loss = getattr(attack, "loss", "")
+    named = getattr(attack, "loss", "")
+    loss = named if named in LOSSES else ""
     return facts | {
         "eps": eps,
         "mean_clean_norm": own_norm,
@@ -222,7 +224,7 @@ def _spend(
         if held is None or tuple(held.shape) != one.shape:
             n_bad += 0 if held is None else held.numel()
             held = torch.zeros(one.shape)
-        held = held.detach().float()
+        held = held.detach().float().to(victim.device)
         is_finite = held.isfinite()
         n_bad += int((~is_finite).sum())
         held = torch.where(is_finite, held, torch.zeros_like(held))

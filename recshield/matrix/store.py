@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -76,18 +77,18 @@ class Store:
     def _sweep(self) -> None:
         """Remove what killed processes left behind long ago."""
         for left in (self.root / "unfinished").glob("*"):
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process may be faster
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
 
     def get(self, key: str) -> Entry | None:
-        """Return a finished step, or None; a damaged entry is removed and counts as absent."""
+        """Return a finished step, or None; a damaged entry counts as absent, and `put` replaces it."""
         folder = self._folder(key)
         if not (folder / _META).is_file():
             return None
         try:
             return self._read(key, folder)
         except (StoreDamaged, OSError, ValueError, KeyError, TypeError):
-            shutil.rmtree(folder, ignore_errors=True)
             self.damaged.append(key)
             return None
 
@@ -101,8 +102,8 @@ class Store:
     def _read(self, key: str, folder: Path) -> Entry:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
         if key not in self._sound:
-            if meta["key"] != key:
-                raise StoreDamaged(f"entry {folder} belongs to key {meta['key']}")
+            if meta["key"] != key or meta.pop("digest") != _meta_digest(meta):
+                raise StoreDamaged(f"{folder / _META} does not match its recorded hash, or belongs to another key")
             for name, digest in meta["files"].items():
                 if Path(name).name != name or _digest(folder / name) != digest:
                     raise StoreDamaged(f"{folder / name} does not match its recorded hash")
@@ -135,7 +136,9 @@ class Store:
                 facts, timing = compute(draft)
                 files = {file.name: _digest(file) for file in sorted(draft.iterdir())}
                 meta = {"key": key, "files": files, "facts": facts, "timing": timing}
-                (draft / _META).write_text(json.dumps(meta, sort_keys=True), encoding="utf-8")
+                meta = json.loads(json.dumps(meta))
+                text = json.dumps(meta | {"digest": _meta_digest(meta)}, sort_keys=True)
+                (draft / _META).write_text(text, encoding="utf-8")
                 folder = self._folder(key)
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(folder, ignore_errors=True)
@@ -143,6 +146,10 @@ class Store:
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
         return self.need(key)
+
+
+def _meta_digest(meta: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

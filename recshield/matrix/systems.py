@@ -151,6 +151,11 @@ def resolve_system(text: str, overrides: Overrides, defense: str = "") -> Resolv
         defenses.append(dataclasses.replace(part, target=target))
         for nested in part.systems().values():
             resolve_system(nested, overrides)
+    is_warm = [part.plugin().warm_start for part in defenses if is_fitted(part)]
+    if is_warm != sorted(is_warm):
+        raise BadSpec(
+            f"'{typed}': a defense that trains from scratch stands before those that go on from a trained model"
+        )
     return ResolvedSystem(model, tuple(defenses), typed)
 
 

@@ -18,6 +18,9 @@ from recshield.data.interactions import HeldOut, Interactions
 from recshield.evaluation.ranking import top
 from recshield.training.draws import draw_negatives
 
+#: Losses that `ascend` knows by name; "" is the model's own.
+LOSSES = ("", "bpr", "linear", "margin")
+
 
 @dataclass(frozen=True)
 class GoalPairs:
@@ -100,7 +103,7 @@ class TrainedVictim:
             raise BadValue(f"model '{model.name}' has no surface '{target}'")
         self.notes = GradientNotes()
         self._model, self._train, self._pairs, self._access = model, train, pairs, access
-        self._device = model.values(self.surfaces[0].name).device
+        self.device = model.values(self.surfaces[0].name).device
         self._rows: dict[str, Tensor] | None = None
 
     def _allow(self, needed: Access) -> None:
@@ -120,9 +123,9 @@ class TrainedVictim:
         """Sorted rows of each surface that the goal reads."""
         if self._rows is None:
             is_read = {
-                one.name: torch.zeros(one.shape[0], dtype=torch.bool, device=self._device) for one in self.surfaces
+                one.name: torch.zeros(one.shape[0], dtype=torch.bool, device=self.device) for one in self.surfaces
             }
-            for batch in self._pairs.batches(self._device):
+            for batch in self._pairs.batches(self.device):
                 for name, rows in self._model.rows(batch).items():
                     if name in is_read:
                         is_read[name][rows] = True
@@ -131,7 +134,7 @@ class TrainedVictim:
 
     def zeros(self) -> dict[str, Tensor]:
         """Return a perturbation of zeros."""
-        return {one.name: torch.zeros(one.shape, device=self._device) for one in self.surfaces}
+        return {one.name: torch.zeros(one.shape, device=self.device) for one in self.surfaces}
 
     def rankings(self, users: Tensor, k: int, delta: Delta) -> Tensor:
         """RANKINGS: return the (len(users), k) items ranked first, training items left out."""
@@ -147,7 +150,7 @@ class TrainedVictim:
     def _scores(self, users: Tensor, delta: Delta) -> Tensor:
         self.notes.n_queries += len(users)
         with torch.no_grad():
-            return self._model.score(users.to(self._device), self._model.lower(View(dict(delta))))
+            return self._model.score(users.to(self.device), self._model.lower(View(dict(delta))))
 
     def ascend(self, delta: Delta, loss: str = "") -> tuple[Tensor, dict[str, Tensor]]:
         """GRADIENTS: return the mean loss over the goal's triplets and its gradient, batch by batch."""
@@ -155,7 +158,7 @@ class TrainedVictim:
         leaves = {one.name: delta[one.name].detach().clone().requires_grad_() for one in self.surfaces}
         total = 0.0
         with torch.enable_grad():
-            for batch in self._pairs.batches(self._device):
+            for batch in self._pairs.batches(self.device):
                 part = _loss(self._model, batch, View(leaves), loss)
                 total += float(part.detach())
                 (part / len(self._pairs)).backward()
@@ -184,7 +187,7 @@ class TrainedVictim:
         """
         with torch.no_grad():
             total = sum(
-                float(_loss(self._model, batch, View(dict(delta)), loss)) for batch in self._pairs.batches(self._device)
+                float(_loss(self._model, batch, View(dict(delta)), loss)) for batch in self._pairs.batches(self.device)
             )
         if not np.isfinite(total):
             raise NonFiniteScores("the attacked loss is NaN or infinite; look at the model's training")

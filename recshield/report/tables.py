@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pandas as pd
@@ -27,8 +28,10 @@ def as_json(table: pd.DataFrame, verdicts: pd.DataFrame, manifest: dict[str, Any
     """Return a run as one JSON object: manifest, results, verdicts."""
     findings = _records(verdicts)
     for row in findings:
-        row["figures"] = json.loads(row["figures"])
-    return json.dumps({"manifest": manifest, "results": _records(table), "verdicts": findings}, indent=1)
+        figures = json.loads(row["figures"])
+        row["figures"] = {key: value if math.isfinite(value) else None for key, value in figures.items()}
+    held = {"manifest": manifest, "results": _records(table), "verdicts": findings}
+    return json.dumps(held, indent=1, allow_nan=False)
 
 
 def plan_rows(plan: Plan, store: Store) -> tuple[Rows, Rows, Rows]:

@@ -53,7 +53,7 @@ def _matrix(console: Console, table: pd.DataFrame) -> None:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     drawn.add_column("system", overflow="fold", min_width=12)
     for title in titles:
-        drawn.add_column(f"clean\n{title}", justify="right", no_wrap=True)
+        drawn.add_column(Text("clean\n").append_text(safe(title)), justify="right", no_wrap=True)
     if sizes:
         drawn.add_column("attack", overflow="fold")
     for size in sizes:
@@ -91,7 +91,7 @@ def _cell(found: pd.DataFrame) -> Text:
     row = found.iloc[0]
     value = row["relative_change"]
     text = Text("n/a" if math.isnan(value) else f"{100 * value:+.1f} %")
-    return text.append(f"\n{row['verdict']}", style=_STYLES.get(row["verdict"], ""))
+    return text.append(f"\n{plain(row['verdict'])}", style=_STYLES.get(row["verdict"], ""))
 
 
 def _sentences(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) -> None:
@@ -108,9 +108,9 @@ def _sentences(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) ->
     for row in found.to_dict("records"):
         key = (row["verdict"], row["number"], row["check"], row["sentence"])
         grouped.setdefault(key, []).append(names.get(row["cell"], row["cell"]))
-    for key in sorted(grouped, key=lambda one: (_ORDER.index(one[0]), one[1])):
+    for key in sorted(grouped, key=lambda one: ((*_ORDER, one[0]).index(one[0]), one[1])):
         verdict, number, check, sentence = key
-        line = Text(f"{verdict:>8}", style=_STYLES.get(verdict, "")).append(f"  {number} {plain(check)}: ")
+        line = Text(f"{plain(verdict):>8}", style=_STYLES.get(verdict, "")).append(f"  {number} {plain(check)}: ")
         console.print(
             line.append_text(safe(sentence)).append_text(safe(f"  [{_several(grouped[key])}]", "dim")), soft_wrap=True
         )
@@ -167,7 +167,7 @@ def show_verdicts(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame)
         console.print()
         console.print(safe(names.get(cell, cell), "bold"))
         for row in found.to_dict("records"):
-            line = Text(f"{row['verdict']:>8}", style=_STYLES.get(row["verdict"], ""))
+            line = Text(f"{plain(row['verdict']):>8}", style=_STYLES.get(row["verdict"], ""))
             console.print(
                 line.append(f"  {row['number']:>2} {plain(row['check'])}: ").append_text(safe(row["sentence"]))
             )

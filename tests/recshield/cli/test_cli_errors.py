@@ -237,6 +237,24 @@ def test_a_run_whose_tables_do_not_belong_together_is_refused(cli: Cli) -> None:
         assert sentence in " ".join(err.split())
 
 
+def test_a_figure_that_was_edited_is_refused(cli: Cli) -> None:
+    assert cli("matrix", "--models", "popular", "--out", "run", "--quiet")[0] == 0
+    table = pd.read_parquet("run/results.parquet")
+    table.assign(clean=table["clean"] + 0.1).to_parquet("run/results.parquet")
+    code, _, err = cli("show", "run")
+    assert code == 2
+    assert "is not the mean of its users' values; the run was changed" in " ".join(err.split())
+
+
+def test_a_file_beside_a_run_is_not_lost(cli: Cli) -> None:
+    assert cli("matrix", "--models", "popular", "--out", "run", "--quiet")[0] == 0
+    Path("run/notes.txt").write_text("mine")
+    code, _, err = cli("matrix", "--models", "popular", "--out", "run")
+    assert code == 2
+    assert "run holds a run and 'notes.txt', which would be lost; name another folder" in " ".join(err.split())
+    assert Path("run/notes.txt").read_text() == "mine"
+
+
 def test_json_of_a_matrix_is_nothing_but_json(cli: Cli) -> None:
     code, out, err = cli("matrix", "--models", "mf", "--attacks", "fgsm", *SHORT, "--json")
     assert (code, err) == (0, "")

@@ -30,11 +30,19 @@ def test_the_difference_by_hand():
     assert (found.mean, found.low, found.high) == pytest.approx((1.0, 1.0 - width, 1.0 + width), rel=1e-12)
 
 
+def test_a_handful_of_users_is_never_significant():
+    found = difference(np.zeros(19), np.ones(19))
+    assert found.high < 0
+    assert not found.is_below_zero
+    assert difference(np.zeros(20), np.ones(20)).is_below_zero
+
+
 def test_the_difference_is_after_minus_before():
-    found = difference(np.array([0.1, 0.2, 0.1]), np.array([0.9, 0.8, 0.9]))
+    low, high = np.tile([0.1, 0.2, 0.1], 7), np.tile([0.9, 0.8, 0.9], 7)
+    found = difference(low, high)
     assert found.is_below_zero
     assert not found.is_above_zero
-    turned = difference(np.array([0.9, 0.8, 0.9]), np.array([0.1, 0.2, 0.1]))
+    turned = difference(high, low)
     assert turned.is_above_zero
     assert not turned.is_below_zero
     assert (turned.mean, turned.low, turned.high) == pytest.approx((-found.mean, -found.high, -found.low))

@@ -8,6 +8,7 @@ import torch
 
 from recshield.core.errors import NonFiniteScores
 from recshield.data.interactions import HeldOut, Interactions
+from recshield.evaluation.metrics import MetricAtK
 from recshield.evaluation.ranking import Ranks, rank, top
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -33,8 +34,10 @@ def ranks_of(scores, train, test, **options) -> Ranks:
 def slow_ranks(scores: np.ndarray, train: set, test: HeldOut) -> list[tuple[int, int]]:
     """Return (rank, candidates) of every test row, counted item by item."""
     found = []
+    # A test row that repeats a training row stays a candidate, for the user's other test rows, too.
+    masked = train - set(zip(test.row_users.tolist(), test.items.tolist(), strict=True))
     for user, item in zip(test.row_users.tolist(), test.items.tolist(), strict=True):
-        others = [other for other in range(scores.shape[1]) if other != item and (user, other) not in train]
+        others = [other for other in range(scores.shape[1]) if other != item and (user, other) not in masked]
         at_least = sum(bool(scores[user, other] >= scores[user, item]) for other in others)
         found.append((at_least, len(others) + 1))
     return found
@@ -55,6 +58,12 @@ def test_ranks_are_those_of_a_slow_count_with_ties_masks_and_several_test_items(
     test = sorted({(int(rng.integers(n_users)), int(rng.integers(n_items))) for _ in range(20)})
     ranks = ranks_of(scores, train, test, chunk=int(rng.integers(1, 14)))
     assert pairs_of(ranks) == slow_ranks(scores, set(train), held_out(test))
+
+
+def test_two_test_items_of_which_one_repeats_a_training_row_take_two_places():
+    ranks = ranks_of([[5.0, 9.0, 1.0, 0.0]], [(0, 1)], [(0, 0), (0, 1)])
+    assert ranks.ranks.tolist() == [1, 0]
+    assert [MetricAtK.parse(name).per_user(ranks).tolist() for name in ("ndcg@3", "auc")] == [[1.0], [1.0]]
 
 
 def test_ranks_by_hand():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from safetensors.torch import load_file
 
 import recshield
 from recshield.core.settings import CACHE_VARIABLE
+from recshield.data.interactions import DataInfo
 from recshield.matrix.store import Store
 from recshield.run import MatrixRun, execute, prepare
+from recshield_factor import MF, MFConfig
 
 SHORT = ("mf.epochs=12", "advreg.epochs=6", "continue.epochs=6", "mf.dims=16")
 
@@ -165,6 +168,41 @@ def test_two_processes_may_share_a_store(tmp_path: Path, empty_store: Path) -> N
     assert (tmp_path / "one/results.parquet").read_bytes() == (tmp_path / "other/results.parquet").read_bytes()
     assert one.timings["seconds"].tolist() == other.timings["seconds"].tolist(), "each step was computed once"
     assert empty_store.is_dir()
+
+
+class Forgetful(MF):
+    """A third party's model that draws from the global generator."""
+
+    name = "forgetful"
+
+    def __init__(self, data: DataInfo, config: MFConfig, rng: torch.Generator) -> None:
+        super().__init__(data, config, rng)
+        self.user = torch.nn.Parameter(torch.randn(data.n_users, config.dims) * 0.1)
+
+
+def test_a_model_that_draws_from_the_global_generator_is_repeatable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[str, type], None]
+) -> None:
+    plant("model", Forgetful)
+    found = []
+    for name, models in (("alone", "forgetful"), ("among-others", "mf,random,forgetful")):
+        monkeypatch.setenv(CACHE_VARIABLE, str(fresh_cache(tmp_path / name)))
+        state = torch.get_rng_state()
+        run = recshield.run_matrix(models, overrides=["forgetful.epochs=2", "mf.epochs=2"])
+        assert torch.equal(state, torch.get_rng_state())
+        found.append(run.table.query("system == 'forgetful'")["clean"].tolist())
+        torch.rand(7)
+    assert found[0] == found[1]
+
+
+def test_a_changed_fact_in_the_store_is_rebuilt(tmp_path: Path, empty_store: Path) -> None:
+    small(models="mf", attacks="fgsm", out=tmp_path / "one")
+    for meta in (empty_store / "store" / "steps").glob("*/*/meta.json"):
+        text = meta.read_text()
+        meta.write_text(text.replace('"relative_eps": 0.', '"relative_eps": 1.'))
+    run = small(models="mf", attacks="fgsm", out=tmp_path / "two")
+    assert (tmp_path / "one/results.parquet").read_bytes() == (tmp_path / "two/results.parquet").read_bytes()
+    assert len(run.manifest["rebuilt"]) >= 1
 
 
 def test_a_killed_run_goes_on_with_the_missing_steps_and_gives_the_same_figures(

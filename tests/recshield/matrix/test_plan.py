@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import pytest
 
 from recshield.core.errors import BadSpec, RecshieldError
+from recshield.core.interfaces import Defense
+from recshield.data.interactions import Dataset
 from recshield.matrix.budgets import BudgetRequest, Eps, sizes_for
 from recshield.matrix.plan import Plan
 from recshield.matrix.systems import resolve_system
@@ -140,3 +145,30 @@ def test_defenses_are_put_behind_every_model_beside_the_model_alone() -> None:
     assert names == ["mf", "mf+continue:epochs=3", "mf+advreg", "random", "random+continue:epochs=3"]
     with pytest.raises(BadSpec, match="the same defense twice"):
         plan(["amf"], [], defenses=["advreg"])
+
+
+@dataclass(frozen=True)
+class Sieve(Defense):
+    """A defense that acts before training only."""
+
+    name = "sieve"
+
+    def prepare(self, data: Dataset) -> Dataset:
+        return data
+
+
+def test_what_acts_from_the_start_goes_on_acting_in_a_warm_started_part(plant: Callable[[str, type], None]) -> None:
+    plant("defense", Sieve)
+    made = plan(["mf+sieve+advreg"], [])
+    trained = [step.spec for step in made.steps.values() if step.kind == "train"]
+    assert [[part["name"] for part in spec["defenses"]] for spec in trained] == [[], ["sieve"], ["sieve", "advreg"]]
+    assert trained[2]["base"] == next(key for key, step in made.steps.items() if step.spec is trained[1])
+    with pytest.raises(BadSpec, match="a defense that trains from scratch stands before"):
+        plan(["mf+advreg+sieve"], [])
+
+
+def test_shares_of_the_norm_are_their_own_relative_control() -> None:
+    for size in ("10%", "0.5like(amf)"):
+        made = plan(["mf+continue"], ["fgsm"], budget=[f"l2:{size}"])
+        scale = {role: key for key, roles in made.needs.items() for role in roles if role.startswith("SCALE")}
+        assert set(scale) == {"SCALE.relative"}
