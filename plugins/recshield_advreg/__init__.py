@@ -1,19 +1,19 @@
-"""Adversarial regularisation and the controls that show what it is worth: `advreg`, `continue`, `rescaled`."""
+"""Adversarial regularisation and the controls that show what it is worth."""
 
 from __future__ import annotations
 
 from recshield.core.hookspecs import hookimpl
 from recshield.core.interfaces import Defense
-from recshield_advreg.controls import Continue, Rescaled
+from recshield_advreg.controls import AdversarialOnly, Continue, NoiseRegularisation, Rescaled
 from recshield_advreg.regularisation import AdversarialRegularisation
 
-__all__ = ["AdversarialRegularisation", "Continue", "Rescaled"]
+__all__ = ["AdversarialOnly", "AdversarialRegularisation", "Continue", "NoiseRegularisation", "Rescaled"]
 
 
 @hookimpl
 def recshield_defenses() -> list[type[Defense]]:
     """Return the defenses."""
-    return [AdversarialRegularisation, Continue, Rescaled]
+    return [AdversarialRegularisation, NoiseRegularisation, AdversarialOnly, Continue, Rescaled]
 
 
 @hookimpl

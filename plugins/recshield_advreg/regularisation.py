@@ -11,6 +11,13 @@ from recshield.core.surfaces import Budget
 from recshield.training.objectives import Adversarial
 
 
+def check(owner: str, norm: str, epochs: int) -> None:
+    """Raise an error where the norm is unknown or the epochs are negative."""
+    norm_of(norm)
+    if epochs < 0:
+        raise BadValue(f"defense '{owner}': epochs is {epochs}; it is at least 0")
+
+
 @dataclass(frozen=True)
 class AdversarialRegularisation(Defense):
     """Go on training the undefended model with the loss under an adversarial perturbation added.
@@ -19,8 +26,9 @@ class AdversarialRegularisation(Defense):
         eps: norm of each perturbed row, raw units.
         weight: of the added term (lambda).
         epochs: more epochs after the undefended training, with a fresh optimiser.
-        norm: `l2` or `linf`.
+        norm: `l2` or `linf` per row, or `l2-table`.
         steps: 1 = fast gradient method, as in the papers.
+        schedule: `constant`, or `linear` or `cosine`: eps grows from near 0 to its value over the epochs.
 
     Source: He et al. 2018 (APR), Eq. 4 to 11, Algorithm 1.
     """
@@ -30,16 +38,16 @@ class AdversarialRegularisation(Defense):
     epochs: int = 200
     norm: str = "l2"
     steps: int = 1
+    schedule: str = "constant"
 
     name = "advreg"
     warm_start = True
 
     def __post_init__(self) -> None:
-        norm_of(self.norm)
-        if self.epochs < 0:
-            raise BadValue(f"defense 'advreg': epochs is {self.epochs}; it is at least 0")
-        self.objective(Objective(), "")  # the objective checks eps, weight and steps
+        check(self.name, self.norm, self.epochs)
+        self.objective(Objective(), "")  # the objective checks eps, weight, steps and schedule
 
     def objective(self, base: Objective, target: str) -> Objective:
         """Return the base objective plus the adversarial term on `target`."""
-        return Adversarial(base, target, Budget(self.norm, self.eps), self.weight, self.steps)
+        budget = Budget(self.norm, self.eps)
+        return Adversarial(base, target, budget, self.weight, self.steps, schedule=self.schedule, epochs=self.epochs)

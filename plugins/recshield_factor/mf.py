@@ -18,7 +18,7 @@ from recshield.training.draws import epoch_triplets
 from recshield.training.kernels import FactorTrainer
 from recshield.training.loop import train
 from recshield.training.objectives import Adversarial, ModelLoss
-from recshield.training.progress import report_progress
+from recshield.training.progress import epoch_done
 
 USER, ITEM = "factors.user", "factors.item"
 
@@ -34,6 +34,7 @@ class MFConfig:
         lr: Adagrad learning rate.
         accumulator: start value of Adagrad's sums of squares.
         l2: weight of the squared norms of the rows each triplet reads.
+        dropout: share of the values of a vector that each read in training drops at random (the rest is scaled up).
         epochs: passes over the training rows.
         fused: use the native kernel where it applies (CPU); false = the generic autograd path.
     """
@@ -44,6 +45,7 @@ class MFConfig:
     lr: float = 0.05
     accumulator: float = 0.1
     l2: float = 0.0
+    dropout: float = 0.0
     epochs: int = 300
     fused: bool = True
 
@@ -56,6 +58,8 @@ class MFConfig:
                 raise BadValue(f"model 'mf': {name} is {getattr(self, name)}; it is a finite number above 0")
         if not (math.isfinite(self.l2) and self.l2 >= 0):
             raise BadValue(f"model 'mf': l2 is {self.l2}; it is a finite number of at least 0")
+        if not 0 <= self.dropout < 1:
+            raise BadValue(f"model 'mf': dropout is {self.dropout}; it is at least 0 and below 1")
 
 
 def truncated_normal(rows: int, width: int, std: float, rng: Generator) -> Tensor:
@@ -102,6 +106,10 @@ class MF(Recommender):
         vectors = view.read(user, self.user[batch.users], batch.users)
         positive = view.read(item, self.item[batch.positives], batch.positives)
         negative = view.read(item, self.item[batch.negatives], batch.negatives)
+        if self.training and self.config.dropout:
+            vectors, positive, negative = (
+                torch.nn.functional.dropout(held, self.config.dropout) for held in (vectors, positive, negative)
+            )
         return (vectors * (positive - negative)).sum(dim=1)
 
     def loss(self, batch: Batch, view: View = CLEAN) -> Tensor:
@@ -138,24 +146,26 @@ class MF(Recommender):
             train(self, data, objective, optimizer, rng, count)
             return
         for epoch in range(count):
-            trainer.epoch(epoch_triplets(data.train, child(rng, "epoch", epoch).initial_seed(), 0))
-            report_progress((epoch + 1) / count)
+            own = child(rng, "epoch", epoch)
+            share = objective.share(epoch) if isinstance(objective, Adversarial) else 1.0
+            trainer.epoch(epoch_triplets(data.train, own.initial_seed(), 0), share, child(own, "noise").initial_seed())
+            if not epoch_done(self, epoch + 1, count, trainer.write):
+                break
         trainer.write()
 
     def _trainer(self, objective: Objective) -> FactorTrainer | None:
-        """Return the fused trainer for BPR and BPR + one-step l2 adversarial term on CPU, else None."""
+        """Return the fused trainer for BPR and BPR + one-step or random l2 term on CPU, else None."""
         settings = self.config
-        eps: dict[str, float | None] = {USER: None, ITEM: None}
-        weight = 0.0
+        added: Adversarial | None = None
         match objective:
             case ModelLoss():
                 pass
-            case Adversarial(base=ModelLoss(), target=target, budget=Budget(norm="l2"), steps=1):
-                eps = {name: objective.budget.eps if covers(target, name) else None for name in eps}
-                weight = objective.weight
+            case Adversarial(base=ModelLoss(), budget=Budget(norm="l2"), steps=1) if not settings.dropout:
+                added = objective
             case _:
                 return None
-        if not settings.fused or self.user.device.type != "cpu" or (weight and not any(eps.values())):
+        eps = {name: added.budget.eps if added and covers(added.target, name) else None for name in (USER, ITEM)}
+        if not settings.fused or self.user.device.type != "cpu" or (added and added.weight and not any(eps.values())):
             return None
         return FactorTrainer(
             self.user.detach().numpy(),
@@ -166,5 +176,8 @@ class MF(Recommender):
             settings.l2,
             eps[USER],
             eps[ITEM],
-            weight,
+            added.weight if added else 0.0,
+            0.0 if added and added.is_alone else 1.0,
+            bool(added and added.is_random),
+            settings.dropout,
         )

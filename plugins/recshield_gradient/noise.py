@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Generator
 
+from recshield.core.errors import BadValue
 from recshield.core.interfaces import Access, Attack, Victim
 from recshield.core.norms import random_direction
 from recshield.core.seeds import child
@@ -16,16 +17,26 @@ from recshield.core.surfaces import Budget, Delta
 class Noise(Attack):
     """A random direction of norm eps on every row that the goal reads (l2: Gaussian direction; linf: random signs).
 
+    Attributes:
+        draw: number of the draw, from 0; another number is another noise.
+
     Source: He et al. 2018 (APR), section 2.3, the random baseline.
     """
+
+    draw: int = 0
 
     name = "noise"
     access = Access.DATA
 
+    def __post_init__(self) -> None:
+        if self.draw < 0:
+            raise BadValue(f"attack 'noise': draw is {self.draw}; it is a whole number of at least 0")
+
     def perturb(self, victim: Victim, budget: Budget, rng: Generator) -> Delta:
         """Return the noise."""
+        own = child(rng, "draw", self.draw) if self.draw else rng
         delta = victim.zeros()
         for surface in victim.surfaces:
             held, rows = delta[surface.name], victim.rows[surface.name]
-            held[rows] = budget.eps * random_direction(held[rows], surface, budget.norm, child(rng, surface.name))
+            held[rows] = budget.eps * random_direction(held[rows], surface, budget.norm, child(own, surface.name))
         return delta

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from recshield.audit.check import FAIL, PASS, WARN, Check, Facts, Finding, missing
-from recshield.core.norms import measure
+from recshield.core.norms import NORMS, measure
 from recshield.core.settings import BUDGET_TOLERANCE, EQUAL_NORM_TOLERANCE
 from recshield.core.surfaces import Budget, Surface
 from recshield.matrix.budgets import Eps
@@ -32,7 +32,8 @@ class Threat(Check):
             unsaid.append("eps")
         if unsaid:
             return Finding(FAIL, f"the threat model does not state {', '.join(unsaid)}")
-        return Finding(PASS, f"{facts['goal']} through {facts['surface']}, {facts['norm']} per row, {facts['stage']}")
+        spanned = "" if facts["norm"] in NORMS and NORMS[facts["norm"]].is_whole else " per row"
+        return Finding(PASS, f"{facts['goal']} through {facts['surface']}, {facts['norm']}{spanned}, {facts['stage']}")
 
 
 class BudgetKept(Check):

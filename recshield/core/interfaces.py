@@ -71,6 +71,12 @@ class Objective:
     """What training minimises, as a value; the kinds live in `recshield.training.objectives`."""
 
 
+#: Losses that `Victim.ascend` knows. "" is the model's own on the goal's triplets; there, with x the score of the
+#: positive minus that of the negative item, `bpr` is softplus(-x), `linear` -x and `margin` -max(x, 0). `top` is
+#: `margin` between the items that the user's clean list shows first and the rest.
+LOSSES = ("", "bpr", "linear", "margin", "top")
+
+
 @dataclass(frozen=True)
 class NoConfig:
     """Configuration of a model that has nothing to configure."""
@@ -170,7 +176,7 @@ class Victim(Protocol):
 
         Args:
             delta: surface name -> perturbation.
-            loss: `bpr`, `linear` or `margin`; "" = the model's own.
+            loss: a name of `LOSSES`; "" = the model's own.
         """
 
 
@@ -182,6 +188,8 @@ class Attack(ABC):
         access: what it may call.
         target: surface or family it wants; "" = the family of the model's first surface.
         projected: False for a published variant that must not be projected into the budget (labelled).
+        members: for an ensemble, the attacks that it stands for; its cell takes each user's worst over theirs, and
+            `perturb` is never called.
     """
 
     name: ClassVar[str]
@@ -189,6 +197,7 @@ class Attack(ABC):
     access: ClassVar[Access]
     target: ClassVar[str] = ""
     projected: ClassVar[bool] = True
+    members: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def perturb(self, victim: Victim, budget: Budget, rng: Generator) -> Delta:

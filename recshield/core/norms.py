@@ -14,13 +14,17 @@ from recshield.core.surfaces import Budget, Surface
 
 @dataclass(frozen=True)
 class Norm:
-    """One norm as four functions of a matrix (slices, values) whose rows are the slices that one norm spans."""
+    """One norm as functions of a matrix (slices, values) whose rows are the slices that one norm spans.
+
+    `is_whole`: the one slice is the whole table, whatever `norm_dims` a surface has.
+    """
 
     length: Callable[[Tensor], Tensor]
     shrink: Callable[[Tensor, float], Tensor]
     steepest: Callable[[Tensor], Tensor]
     direction: Callable[[Tensor, Generator], Tensor]
     inside: Callable[[Tensor, Generator], Tensor]
+    is_whole: bool = False
 
 
 def _l2_length(flat: Tensor) -> Tensor:
@@ -77,6 +81,7 @@ NORMS = {
         _linf_direction,
         _linf_inside,
     ),
+    "l2-table": Norm(_l2_length, _l2_shrink, _l2_steepest, _l2_direction, _l2_inside, is_whole=True),
 }
 
 
@@ -87,8 +92,10 @@ def norm_of(name: str) -> Norm:
     return NORMS[name]
 
 
-def _flat(values: Tensor, surface: Surface) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+def _flat(values: Tensor, surface: Surface, norm: Norm) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Return (slices, values) and the function that undoes it."""
+    if norm.is_whole:
+        return values.reshape(1, -1), lambda flat: flat.reshape(values.shape)
     spanned = sorted(dim % values.ndim for dim in surface.norm_dims)
     kept = [dim for dim in range(values.ndim) if dim not in spanned]
     order = kept + spanned
@@ -109,9 +116,11 @@ def measure(delta: Tensor, surface: Surface, norm: str) -> Tensor:
         norm: a name of `NORMS`.
 
     Returns:
-        (slices,); NaN where the slice holds NaN.
+        (slices,), one value for `l2-table`; NaN where the slice holds NaN.
     """
-    flat, _ = _flat(delta, surface)
+    flat, _ = _flat(delta, surface, norm_of(norm))
+    if flat.numel() == 0:
+        return flat.new_zeros(flat.shape[0])
     return norm_of(norm).length(flat)
 
 
@@ -131,8 +140,8 @@ def project(delta: Tensor, surface: Surface, budget: Budget) -> Tensor:
 
     Source: Madry et al. 2018, arXiv:1706.06083, section 2.1.
     """
-    flat, restore = _flat(delta, surface)
-    return restore(norm_of(budget.norm).shrink(flat, budget.eps))
+    flat, restore = _flat(delta, surface, norm_of(budget.norm))
+    return restore(norm_of(budget.norm).shrink(flat, budget.eps)) if flat.numel() else delta
 
 
 def steepest(gradient: Tensor, surface: Surface, norm: str) -> Tensor:
@@ -145,17 +154,17 @@ def steepest(gradient: Tensor, surface: Surface, norm: str) -> Tensor:
 
     Source: He et al. 2018 (APR), Eq. 8; Goodfellow et al. 2015, arXiv:1412.6572.
     """
-    flat, restore = _flat(gradient, surface)
-    return restore(norm_of(norm).steepest(flat))
+    flat, restore = _flat(gradient, surface, norm_of(norm))
+    return restore(norm_of(norm).steepest(flat)) if flat.numel() else gradient
 
 
 def random_direction(like: Tensor, surface: Surface, norm: str, rng: Generator) -> Tensor:
-    """Return a random perturbation of norm 1 per slice (l2: uniform on the sphere; linf: random signs)."""
-    flat, restore = _flat(like, surface)
-    return restore(norm_of(norm).direction(flat, rng))
+    """Return a random perturbation of norm 1 per slice (l2, l2-table: uniform on the sphere; linf: random signs)."""
+    flat, restore = _flat(like, surface, norm_of(norm))
+    return restore(norm_of(norm).direction(flat, rng)) if flat.numel() else like
 
 
 def random_inside(like: Tensor, surface: Surface, norm: str, rng: Generator) -> Tensor:
     """Return a perturbation uniform in the unit ball, per slice."""
-    flat, restore = _flat(like, surface)
-    return restore(norm_of(norm).inside(flat, rng))
+    flat, restore = _flat(like, surface, norm_of(norm))
+    return restore(norm_of(norm).inside(flat, rng)) if flat.numel() else like

@@ -30,6 +30,10 @@ RATING_THRESHOLD = 0.0
 DEGRADE_DRAWS = 3
 #: Negatives per test pair in the loss that `degrade:oracle` attacks.
 ORACLE_NEGATIVES = 20
+#: Items of each user's clean list that the loss `top` pushes below the rest.
+TOP_ITEMS = 10
+#: Draws of one item of the rest for each of them.
+TOP_DRAWS = 3
 #: Triplets per forward and backward pass of an attack; bounds its memory.
 ATTACK_TRIPLETS = 32_768
 #: Users scored at once; more than 128 falls out of the cache.

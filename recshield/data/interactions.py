@@ -53,6 +53,12 @@ class Interactions:
         np.cumsum(np.bincount(users, minlength=n_users), out=indptr[1:])
         return cls(indptr, items[order].astype(np.int32), n_items)
 
+    def with_rows(self, users: NDArray[np.integer], items: NDArray[np.integer]) -> Interactions:
+        """Return these rows and more; the new rows of a user stand behind the old ones."""
+        return Interactions.from_rows(
+            np.concatenate([self.users, users]), np.concatenate([self.items, items]), self.n_users, self.n_items
+        )
+
     @property
     def n_users(self) -> int:
         """Number of users, those without a row included."""

@@ -19,7 +19,7 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
 from recshield.core.errors import StoreDamaged
-from recshield.core.interfaces import Goal, Objective, Recommender, System
+from recshield.core.interfaces import LOSSES, Goal, Objective, Recommender, System
 from recshield.core.norms import measure, project
 from recshield.core.registry import registry
 from recshield.core.seeds import generator
@@ -31,7 +31,7 @@ from recshield.matrix.budgets import Eps
 from recshield.matrix.plan import Step
 from recshield.matrix.store import Entry, Store
 from recshield.matrix.systems import Part, make
-from recshield.matrix.victims import LOSSES, TrainedVictim, degrade_pairs, oracle_pairs
+from recshield.matrix.victims import TrainedVictim, degrade_pairs, oracle_pairs
 from recshield.training.objectives import ModelLoss
 
 Facts = dict[str, Any]
@@ -174,7 +174,7 @@ def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Pat
     if goal.oracle:
         pairs = oracle_pairs(data.train, test, spec["data_seed"])
     attack = make(_part(spec["attack"]), others)
-    victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access)
+    victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access, spec["data_seed"])
     own_norm = victim.mean_norm(spec["norm"])
     other_norm = None
     if like is not None:
@@ -189,7 +189,7 @@ def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Pat
     notes, after = victim.notes, _hash_all(touchable)
     # Whatever the attack left behind must not reach the figures below: they come from a model it never held.
     model = load_system(spec["system"], store, data, context)
-    victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access)
+    victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access, spec["data_seed"])
     delta, facts = _spend(victim, returned, budget, type(attack).projected)
     spanned = {one.name: json.dumps(one.norm_dims) for one in victim.surfaces}
     held = {name: value.cpu().contiguous() for name, value in delta.items()}
@@ -218,7 +218,8 @@ def _spend(
 ) -> tuple[dict[str, torch.Tensor], Facts]:
     """Measure what an attack returned, project it, measure again."""
     unknown = sorted(set(returned) - {one.name for one in victim.surfaces})
-    delta, raw, spent, n_bad, n_touched, mean = {}, 0.0, 0.0, 0, 0, 0.0
+    delta, raw, spent, mean = {}, 0.0, 0.0, 0.0
+    n_bad = n_touched = n_slices = 0
     for one in victim.surfaces:
         held = returned.get(one.name)
         if held is None or tuple(held.shape) != one.shape:
@@ -233,11 +234,12 @@ def _spend(
         lengths = measure(delta[one.name], one, budget.norm)
         spent = max(spent, float(lengths.max()))
         mean += float(lengths[lengths > 0].double().sum())
-        n_touched += int((lengths > 0).sum())
+        n_slices += int((lengths > 0).sum())
+        n_touched += int((delta[one.name].flatten(1) != 0).any(dim=1).sum())
     return delta, {
         "raw_norm": math.nan if n_bad else raw,
         "measured_norm": spent,
-        "mean_norm": mean / n_touched if n_touched else 0.0,
+        "mean_norm": mean / n_slices if n_slices else 0.0,
         "n_touched_rows": n_touched,
         "n_bad_values": n_bad,
         "unknown_surfaces": unknown,

@@ -7,19 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recshield.core import settings
 from recshield.core.errors import AccessDenied, BadValue, NonFiniteScores
-from recshield.core.interfaces import Access, Batch, Goal, Recommender
+from recshield.core.interfaces import LOSSES, Access, Batch, Goal, Recommender
 from recshield.core.norms import measure
 from recshield.core.surfaces import Delta, Surface, View, covers
 from recshield.data.interactions import HeldOut, Interactions
 from recshield.evaluation.ranking import top
 from recshield.training.draws import draw_negatives
-
-#: Losses that `ascend` knows by name; "" is the model's own.
-LOSSES = ("", "bpr", "linear", "margin")
 
 
 @dataclass(frozen=True)
@@ -50,15 +48,32 @@ def degrade_pairs(train: Interactions, data_seed: int) -> GoalPairs:
 
 def oracle_pairs(train: Interactions, test: HeldOut, data_seed: int) -> GoalPairs:
     """Return the test rows with twenty negatives each, outside the user's training and test rows."""
-    users, items = test.row_users, test.items
-    both = Interactions.from_rows(
-        np.concatenate([train.users, users]), np.concatenate([train.items, items]), train.n_users, train.n_items
-    )
-    # One draw per row of both, cut to the test rows, which stand behind each user's training rows.
+    return _beside(train, test.row_users, test.items, settings.ORACLE_NEGATIVES, data_seed, "oracle")
+
+
+def top_pairs(model: Recommender, train: Interactions, data_seed: int, device: torch.device) -> GoalPairs:
+    """Return the first items of every user's clean list with items of the rest: outside them and the training rows."""
+    count = min(settings.TOP_ITEMS, train.n_items)
+    shown = np.empty((train.n_users, count), np.int32)
+    with torch.no_grad():
+        for start in range(0, train.n_users, settings.RANKING_USERS):
+            users = torch.arange(start, min(start + settings.RANKING_USERS, train.n_users))
+            masked = [train.of(int(user)) for user in users]
+            shown[start : start + len(users)] = top(model.score(users.to(device)), masked, count).cpu().numpy()
+    listed = np.repeat(np.arange(train.n_users, dtype=np.int32), count)
+    return _beside(train, listed, shown.ravel(), settings.TOP_DRAWS, data_seed, "top")
+
+
+def _beside(
+    train: Interactions, users: NDArray[np.int32], items: NDArray[np.int32], n_draws: int, data_seed: int, name: str
+) -> GoalPairs:
+    """Return (user, item) rows, sorted by user, with draws of one item outside the user's rows and training rows."""
+    both = train.with_rows(users, items)
+    # One draw per row of both, cut to the rows given, which stand behind each user's training rows.
     counts = np.diff(train.indptr)
-    order = np.arange(len(users)) - np.repeat(test.indptr[:-1], np.diff(test.indptr))
-    rows = both.indptr[users] + counts[users] + order
-    draws = [draw_negatives(both, data_seed, "oracle", draw)[rows] for draw in range(settings.ORACLE_NEGATIVES)]
+    first = np.searchsorted(users, np.arange(train.n_users))
+    rows = both.indptr[users] + counts[users] + np.arange(len(users)) - first[users]
+    draws = [draw_negatives(both, data_seed, name, draw)[rows] for draw in range(n_draws)]
     return GoalPairs(torch.from_numpy(users), torch.from_numpy(items), torch.from_numpy(np.stack(draws)))
 
 
@@ -71,9 +86,9 @@ def _loss(model: Recommender, batch: Batch, view: View, name: str) -> Tensor:
         return torch.nn.functional.softplus(-x).sum()
     if name == "linear":
         return -x.sum()
-    if name == "margin":
+    if name in ("margin", "top"):
         return -x.clamp(min=0).sum()
-    raise BadValue(f"loss '{name}' is not known; allowed: bpr, linear, margin, or empty for the model's own")
+    raise BadValue(f"loss '{name}' is not known; allowed: {', '.join(LOSSES[1:])}, or empty for the model's own")
 
 
 @dataclass
@@ -95,7 +110,14 @@ class TrainedVictim:
     """
 
     def __init__(
-        self, model: Recommender, train: Interactions, pairs: GoalPairs, goal: Goal, target: str, access: Access
+        self,
+        model: Recommender,
+        train: Interactions,
+        pairs: GoalPairs,
+        goal: Goal,
+        target: str,
+        access: Access,
+        data_seed: int = settings.DATA_SEED,
     ) -> None:
         self.goal = goal
         self.surfaces: tuple[Surface, ...] = tuple(one for one in model.surfaces if covers(target, one.name))
@@ -104,7 +126,17 @@ class TrainedVictim:
         self.notes = GradientNotes()
         self._model, self._train, self._pairs, self._access = model, train, pairs, access
         self.device = model.values(self.surfaces[0].name).device
+        self._data_seed = data_seed
+        self._top_pairs: GoalPairs | None = None
         self._rows: dict[str, Tensor] | None = None
+
+    def _pairs_of(self, loss: str) -> GoalPairs:
+        """Return the triplets that a loss is the mean over: the goal's, or those of the clean lists."""
+        if loss != "top":
+            return self._pairs
+        if self._top_pairs is None:
+            self._top_pairs = top_pairs(self._model, self._train, self._data_seed, self.device)
+        return self._top_pairs
 
     def _allow(self, needed: Access) -> None:
         if not self._access & needed:
@@ -156,19 +188,19 @@ class TrainedVictim:
         """GRADIENTS: return the mean loss over the goal's triplets and its gradient, batch by batch."""
         self._allow(Access.GRADIENTS)
         leaves = {one.name: delta[one.name].detach().clone().requires_grad_() for one in self.surfaces}
-        total = 0.0
+        total, pairs = 0.0, self._pairs_of(loss)
         with torch.enable_grad():
-            for batch in self._pairs.batches(self.device):
+            for batch in pairs.batches(self.device):
                 part = _loss(self._model, batch, View(leaves), loss)
                 total += float(part.detach())
-                (part / len(self._pairs)).backward()
+                (part / len(pairs)).backward()
         gradient = {
             name: held.grad if held.grad is not None else torch.zeros_like(held) for name, held in leaves.items()
         }
-        self.notes.values.append(total / len(self._pairs))
+        self.notes.values.append(total / len(pairs))
         if self.notes.zero_share is None:
             self.notes.zero_share = self._zero_share(gradient)
-        return torch.tensor(total / len(self._pairs), dtype=torch.float64), gradient
+        return torch.tensor(total / len(pairs), dtype=torch.float64), gradient
 
     def _zero_share(self, gradient: Delta) -> float:
         """Return the share of rows the goal reads whose gradient is zero or not finite."""
@@ -185,13 +217,14 @@ class TrainedVictim:
         Raises:
             NonFiniteScores: the loss is NaN or infinite.
         """
+        pairs = self._pairs_of(loss)
         with torch.no_grad():
             total = sum(
-                float(_loss(self._model, batch, View(dict(delta)), loss)) for batch in self._pairs.batches(self.device)
+                float(_loss(self._model, batch, View(dict(delta)), loss)) for batch in pairs.batches(self.device)
             )
         if not np.isfinite(total):
             raise NonFiniteScores("the attacked loss is NaN or infinite; look at the model's training")
-        return total / len(self._pairs)
+        return total / len(pairs)
 
     def mean_norm(self, norm: str) -> float:
         """Return the mean clean norm over the rows, of all surfaces of the target, that the goal reads."""

@@ -16,7 +16,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 @numba.njit(inline="always")
-def _mix(value: np.uint64) -> np.uint64:
+def mix(value: np.uint64) -> np.uint64:
     """Return splitmix64 of a counter (Steele et al. 2014)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -39,7 +39,7 @@ def _draw_negatives(
         if n_free <= 0:
             out[row] = items[row]
             continue
-        bits = _mix(seed + np.uint64(row) * _STEP)
+        bits = mix(seed + np.uint64(row) * _STEP)
         place = np.int64(np.float64(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0) * n_free)
         # The place-th item that is no member: members[first + k] - k free items stand before member k.
         low, high = first, last
@@ -56,7 +56,7 @@ def _draw_negatives(
 def _shuffle(order: NDArray[np.int32], seed: np.uint64) -> None:
     """Shuffle in place (Fisher and Yates)."""
     for last in range(len(order) - 1, 0, -1):
-        bits = _mix(seed + np.uint64(last) * _STEP)
+        bits = mix(seed + np.uint64(last) * _STEP)
         other = np.int64(np.float64(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0) * (last + 1))
         order[last], order[other] = order[other], order[last]
 

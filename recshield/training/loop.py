@@ -9,7 +9,7 @@ from recshield.core.interfaces import Objective, Recommender
 from recshield.core.seeds import child
 from recshield.data.interactions import Dataset
 from recshield.training.objectives import evaluate
-from recshield.training.progress import report_progress
+from recshield.training.progress import epoch_done
 
 
 def train(
@@ -28,15 +28,18 @@ def train(
         objective: `ModelLoss()` or `Adversarial(...)`.
         optimizer: over the model's parameters.
         rng: epoch `e` draws from the child generator called `epoch`, `e`.
-        epochs: at least 0.
+        epochs: at least 0; fewer are done where a watcher has seen enough.
     """
     device = next(model.parameters()).device
-    model.train()
     for epoch in range(epochs):
-        for batch in model.batches(data, child(rng, "epoch", epoch)):
+        model.train()
+        own = child(rng, "epoch", epoch)
+        noise = child(own, "noise")
+        for batch in model.batches(data, own):
             optimizer.zero_grad(set_to_none=True)
-            value = evaluate(model, objective, batch.to(device))
+            value = evaluate(model, objective, batch.to(device), noise, epoch)
             value.backward()
             optimizer.step()
-        report_progress((epoch + 1) / epochs)
+        if not epoch_done(model, epoch + 1, epochs):
+            break
     model.eval()

@@ -211,7 +211,7 @@ def test_tiny_and_huge_gradients_give_steps_of_norm_1(norm, size):
 
 
 def test_an_unknown_norm_is_named_with_its_neighbour_and_the_way_to_write_a_budget():
-    text = "no norm 'l3'; did you mean 'l2'? installed: l2, linf. a budget is written NORM:EPS, for example l2:0.5"
+    text = "no norm 'l3'; did you mean 'l2'? installed: l2, l2-table, linf. a budget is written NORM:EPS, for example l2:0.5"
     values, surface = torch.ones(2, 2), surface_of((2, 2))
     for call in (
         lambda: norm_of("l3"),
