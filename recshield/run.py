@@ -20,14 +20,15 @@ from recshield.core.errors import BadValue, DeviceMissing, RecshieldError
 from recshield.core.interfaces import Goal
 from recshield.core.registry import registry
 from recshield.core.specs import split_list
+from recshield.core.sweeps import expand
 from recshield.data.catalogue import resolve
 from recshield.evaluation.metrics import MetricAtK
 from recshield.matrix import saved
 from recshield.matrix.budgets import BudgetRequest, check_targets
 from recshield.matrix.executors import Executor, Listener, Outcome
-from recshield.matrix.plan import Plan, Request, Step, plan
+from recshield.matrix.loading import Context
+from recshield.matrix.plan import Plan, Request, Selection, Step, plan
 from recshield.matrix.results import Results, collect
-from recshield.matrix.steps import Context
 from recshield.matrix.store import Store
 from recshield.matrix.systems import ResolvedSystem, read_overrides, resolve_attack, resolve_system
 
@@ -126,16 +127,22 @@ def prepare(
     threads: int = settings.THREADS,
     overrides: Sequence[str] = (),
     controls: str = "auto",
+    select: str = "",
+    every: int = settings.SELECT_EVERY,
+    patience: int = settings.SELECT_PATIENCE,
+    curve: int = 0,
 ) -> Prepared:
     """Check a request and plan it; raises before anything is computed. Arguments as for `run_matrix`."""
     _check(models, seeds, threads, device, controls)
+    if curve < 0:
+        raise BadValue(f"curve {curve} is not allowed; it is a number of epochs, or 0 for no curve")
     texts = read_overrides(tuple(overrides))
     systems: dict[ResolvedSystem, ResolvedSystem] = {}
-    for model in models:
-        for defense in ("", *defenses):
+    for model in _expanded(models):
+        for defense in ("", *_expanded(defenses)):
             system = resolve_system(model, texts, defense)
             systems.setdefault(system, system)
-    resolved = {attack: resolve_attack(attack, texts) for attack in attacks}
+    resolved = {attack: resolve_attack(attack, texts) for attack in _expanded(attacks)}
     wanted = tuple(dict.fromkeys(MetricAtK.parse(metric) for metric in metrics))
     if not wanted:
         raise BadValue("no metric was given; name at least one, for example ndcg@100")
@@ -152,15 +159,34 @@ def prepare(
         threads,
         texts,
         controls == "auto",
+        _selection(select, every, patience),
+        curve,
+        tuple(str(metric) for metric in wanted) if curve else (),
     )
     asked = {
         "models": list(models), "attacks": list(attacks), "defenses": list(defenses), "dataset": dataset,
         "filters": list(filters), "budget": list(budget), "goal": list(request.goals),
         "metrics": [str(metric) for metric in wanted], "seeds": list(request.seeds), "data_seed": data_seed,
         "device": device, "threads": threads, "set": list(overrides), "controls": controls,
+        "select": select, "every": every, "patience": patience, "curve": curve,
     }  # fmt: skip
     manifest = {"format": saved.FORMAT, "request": asked, "data": dataclasses.asdict(source)} | _machine()
     return Prepared(plan(request, needs), wanted, Store.default(), manifest)
+
+
+def _expanded(texts: Sequence[str]) -> list[str]:
+    return [one for text in texts for one in expand(text)]
+
+
+def _selection(text: str, every: int, patience: int) -> Selection | None:
+    """Return the selection that `ndcg@100` or `test:ndcg@100` names, None for an empty text."""
+    if not text:
+        return None
+    head, colon, rest = text.partition(":")
+    if colon and head.strip() not in ("test", "validation"):
+        raise BadValue(f"select '{text}' is not known; write METRIC, for example ndcg@100, or test:METRIC")
+    metric = MetricAtK.parse(rest if colon else text)
+    return Selection(str(metric), head.strip() if colon else "validation", every, patience)
 
 
 def _budgets(texts: Sequence[str]) -> tuple[BudgetRequest, ...]:
@@ -211,14 +237,14 @@ def execute(prepared: Prepared, jobs: int = 1, executor: str = "local", listener
     runner: Executor = registry().get("executor", executor)()
     context = Context(made.request.device, made.request.threads)
     listener = listener or Silent()
-    first = {made.data_key: made.steps[made.data_key]}
+    first = {key: made.steps[key] for key in made.data_keys}
     outcome = runner.run(first, store, context, 1, listener)
-    if outcome.failed:
-        raise RecshieldError(next(iter(outcome.failed.values())).removeprefix(f"{first[made.data_key].label}: "))
-    facts = store.need(made.data_key).facts
+    for key, reason in outcome.failed.items():
+        raise RecshieldError(reason.removeprefix(f"{first[key].label}: "))
+    facts = store.need(made.data_keys[0]).facts
     for metric in prepared.metrics:
         metric.check_catalogue(facts["n_items"])
-    rest = {key: step for key, step in made.steps.items() if key != made.data_key}
+    rest = {key: step for key, step in made.steps.items() if key not in first}
     outcome = _joined(outcome, runner.run(rest, store, context, jobs, listener))
     results = collect(made, store, outcome, prepared.metrics)
     if not len(results.table):
@@ -255,6 +281,10 @@ def run_matrix(
     threads: int = settings.THREADS,
     overrides: Sequence[str] = (),
     controls: str = "auto",
+    select: str = "",
+    every: int = settings.SELECT_EVERY,
+    patience: int = settings.SELECT_PATIENCE,
+    curve: int = 0,
     jobs: int = 1,
     out: str | Path | None = None,
     listener: Listener | None = None,
@@ -277,6 +307,11 @@ def run_matrix(
         threads: of each process; recorded, and part of every step's key.
         overrides: options for every use of a name, for example `["mf.epochs=50"]`.
         controls: `auto` adds the cells that the audit needs; `none` leaves them out.
+        select: metric by which epochs and choices (`eps=0.1|0.5`) are selected on validation rows; `test:METRIC` uses
+            the test rows (for reproductions; the audit fails it); "" = fixed epochs.
+        every: epochs between two looks at the validation rows.
+        patience: looks without a better value after which training stops.
+        curve: epochs between two looks at the test rows for the learning curves; 0 = none.
         jobs: processes.
         out: folder to save the run in.
         listener: hears how far the work is.
@@ -293,7 +328,7 @@ def run_matrix(
         models=_texts(models), attacks=_texts(attacks), defenses=_texts(defenses), dataset=dataset, data_dir=data_dir,
         filters=filters, budget=[budget] if isinstance(budget, str) else budget, goal=_texts(goal),
         metrics=_texts(metrics), seeds=seeds, data_seed=data_seed, device=device, threads=threads,
-        overrides=overrides, controls=controls,
+        overrides=overrides, controls=controls, select=select, every=every, patience=patience, curve=curve,
     )  # fmt: skip
     run = execute(prepared, jobs, listener=listener)
     if out is not None:

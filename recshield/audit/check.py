@@ -35,12 +35,15 @@ class Check(ABC):
         name: upper case.
         description: what must hold.
         is_required: a cell where it applies but could not run is `unproven`.
+        of_members: for the cell of an ensemble, `worst` or `best`: that finding among its members (it is about single
+            perturbations); "" = the cell is judged itself.
     """
 
     number: ClassVar[int]
     name: ClassVar[str]
     description: ClassVar[str]
     is_required: ClassVar[bool] = False
+    of_members: ClassVar[str] = ""
 
     def needs(self, cell: Cell) -> Mapping[str, Cell]:
         """Return the other cells it judges this one by, by role; the planner adds them."""

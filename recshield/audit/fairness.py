@@ -36,7 +36,8 @@ class SamePopulation(Check):
 
     def judge(self, facts: Facts, results: Results) -> Finding:
         """Compare the hash with that of every other cell of the data set."""
-        others = [one for one in results.cells() if one["dataset"] == facts["dataset"]]
+        same = ("dataset", "fold")
+        others = [one for one in results.cells() if all(one[key] == facts[key] for key in same)]
         clean = results.facts(facts["clean_cell"])
         others += [clean] if clean is not None else []
         differing = sorted({str(one["system"]) for one in others if one["population"] != facts["population"]})

@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from recshield.audit.check import FAIL, NOT_RUN, WARN, Check
+from recshield.audit.check import FAIL, NOT_RUN, PASS, WARN, Check, Facts, Finding
 from recshield.core.registry import registry
 from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
 
 UNPROVEN = "unproven"
+_BADNESS = (PASS, WARN, NOT_RUN, FAIL)
 
 
 def checks() -> list[Check]:
@@ -37,9 +38,9 @@ def judge(results: Results) -> pd.DataFrame:
         if facts["is_control"]:
             continue
         for check in checks():
-            if not check.applies(facts):
+            found = _find(check, facts, results)
+            if found is None:
                 continue
-            found = check.judge(facts, results)
             rows.append(
                 {
                     "cell": facts["cell"],
@@ -53,6 +54,21 @@ def judge(results: Results) -> pd.DataFrame:
             )
     columns = ["cell", "number", "check", "is_required", "verdict", "sentence", "figures"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _find(check: Check, facts: Facts, results: Results) -> Finding | None:
+    """Return what a check finds on a cell, None where it does not apply."""
+    if not (check.of_members and facts["members"]):
+        return check.judge(facts, results) if check.applies(facts) else None
+    found = []
+    for member in (results.facts(cell) for cell in facts["members"]):
+        one = _find(check, member, results) if member else None
+        if member and one:
+            found.append(Finding(one.verdict, f"{member['attack']}: {one.sentence}", one.figures))
+    if not found:
+        return None
+    pick = max if check.of_members == "worst" else min
+    return pick(found, key=lambda one: _BADNESS.index(one.verdict))
 
 
 def summarise(verdicts: pd.DataFrame) -> dict[str, str]:

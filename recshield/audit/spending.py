@@ -40,6 +40,7 @@ class BudgetKept(Check):
     """What the attack returned is inside the budget, finite, and equal to what is stored."""
 
     number, name = 2, "BUDGET"
+    of_members = "worst"
     description = "the returned norm is at most eps (1 + 1e-4), finite, and the stored perturbation agrees"
     is_required = True
 
@@ -98,6 +99,7 @@ class EqualBudget(Check):
     """Attacks that stand in one row spent the same norm."""
 
     number, name = 3, "EQUAL-BUDGET"
+    of_members = "worst"
     description = "attacks compared in one row spent the same measured norm of the same kind"
 
     def judge(self, facts: Facts, results: Results) -> Finding:
@@ -124,6 +126,7 @@ class EpsZero(Check):
     """At eps 0 the attack changes nothing, and it never changes the model."""
 
     number, name = 4, "EPS0"
+    of_members = "worst"
     description = "eps 0 gives the clean scores bit for bit, and the model's state is untouched"
     is_required = True
 

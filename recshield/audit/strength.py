@@ -23,7 +23,7 @@ class Monotone(Check):
 
     def judge(self, facts: Facts, results: Results) -> Finding:
         """Compare with the next smaller eps of the same attack on the same system."""
-        same = ("system", "attack", "surface", "goal", "stage", "norm", "seed")
+        same = ("system", "attack", "surface", "goal", "stage", "norm", "seed", "fold")
         smaller = [
             one
             for one in results.cells()
@@ -47,6 +47,7 @@ class IterationHelps(Check):
     """Many steps are no weaker than one."""
 
     number, name = 7, "ITER>=SINGLE"
+    of_members = "best"
     description = "the multi-step attack reaches at least the single-step one's loss, and its effect on the metric"
     is_required = True
 
@@ -86,6 +87,7 @@ class BeatsNoise(Check):
     """A gradient is worth more than chance."""
 
     number, name = 9, "NOISE"
+    of_members = "best"
     description = "the attack raises the loss it attacks, and random noise of the same norm is weaker"
     is_required = True
 

@@ -59,6 +59,17 @@ def matrix(
     controls: Annotated[
         str, typer.Option(help="auto: add the cells that the audit needs; none: leave them out.")
     ] = "auto",
+    select: Annotated[
+        str,
+        typer.Option(
+            metavar="METRIC", help="Select epochs and choices (eps=0.1|0.5) on validation rows."
+        ),
+    ] = "",
+    every: Annotated[int, typer.Option(help="Epochs between two looks at the validation rows.")] = 10,
+    patience: Annotated[int, typer.Option(help="Looks without a better value after which training stops.")] = 5,
+    curve: Annotated[
+        int, typer.Option(help="Record a learning curve on the test rows every so many epochs; 0: none.")
+    ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print cells, steps and skips; compute nothing.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the figures and verdicts as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress and no table.")] = False,
@@ -88,6 +99,10 @@ def matrix(
         threads=threads,
         overrides=set_ or (),
         controls=controls,
+        select=select,
+        every=every,
+        patience=patience,
+        curve=curve,
     )
     folder = out or Path("runs") / _folder_name(prepared)
     saved.check_target(folder)

@@ -26,6 +26,13 @@ THREADS = 1
 #: Ratings below this do not count as interactions.
 RATING_THRESHOLD = 0.0
 
+#: Epochs between two looks at the validation rows, where something is selected.
+SELECT_EVERY = 10
+#: Looks without a better value after which training stops.
+SELECT_PATIENCE = 5
+#: Fewest training rows of a user whose latest one is cut for validation.
+SELECT_LEAST_ROWS = 3
+
 #: Draws of one negative per training row in the loss that `degrade` attacks.
 DEGRADE_DRAWS = 3
 #: Negatives per test pair in the loss that `degrade:oracle` attacks.

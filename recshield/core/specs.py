@@ -62,7 +62,7 @@ class SystemSpec:
         return "+".join(str(part) for part in (self.model, *self.defenses))
 
 
-def _pieces(text: str, separator: str) -> list[str]:
+def pieces(text: str, separator: str) -> list[str]:
     """Split at a separator that stands outside parentheses."""
     parts, depth, start = [], 0, 0
     for place, char in enumerate(text):
@@ -82,7 +82,7 @@ def _pieces(text: str, separator: str) -> list[str]:
 def split_list(text: str) -> list[str]:
     """Split a comma-separated list; a piece `key=value` belongs to the specification before it."""
     found: list[str] = []
-    for piece in _pieces(text, ","):
+    for piece in pieces(text, ","):
         stripped = piece.strip()
         if found and _KEY_VALUE.match(stripped):
             found[-1] += "," + stripped
@@ -99,7 +99,7 @@ def parse(text: str) -> Spec:
         if is_needed and not _NAME.fullmatch(part):
             raise BadSpec(f"'{text}' cannot be read; write NAME, NAME@SURFACE or NAME:KEY=VALUE,KEY=VALUE")
     options: dict[str, str] = {}
-    for piece in _pieces(tail, ",") if tail else []:
+    for piece in pieces(tail, ",") if tail else []:
         key, equals, value = (part.strip() for part in piece.partition("="))
         if not equals or not key:
             raise BadSpec(f"'{piece}' in '{text}' is not an option; write KEY=VALUE")
@@ -111,7 +111,7 @@ def parse(text: str) -> Spec:
 
 def parse_system(text: str) -> SystemSpec:
     """Return the model and defenses that `mf+advreg:eps=0.5` writes."""
-    first, *rest = [parse(part) for part in _pieces(text.strip(), "+")]
+    first, *rest = [parse(part) for part in pieces(text.strip(), "+")]
     if first.target:
         raise BadSpec(f"'{first}' names a surface, but a model has no target; write '{first.name}'")
     names = [spec.name for spec in rest]

@@ -76,6 +76,10 @@ class DataSource:
         if self.files and _fingerprint([Path(file) for file in self.files]) != self.fingerprint:
             raise BadData.at(self.files[0], None, "the file changed while it was read", "run the same command again")
 
+    def folds(self) -> int:
+        """Return how many pairs of training and test rows the split gives."""
+        return 1
+
     def split(self) -> Split:
         """Return training and test rows."""
         table = self.read()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recshield.core.interfaces import LOSSES
 from recshield.matrix.budgets import Eps
 from recshield.matrix.systems import Part, ResolvedSystem, resolve_attack
 
@@ -28,6 +29,7 @@ class Cell:
         eps: of the budget, before it is resolved to raw units.
         goal: `degrade` or `degrade:oracle`.
         stage: when the attacker acts.
+        fold: of the split, from 0; most splits have one.
         is_control: added for the audit; stands outside the main table.
     """
 
@@ -39,12 +41,13 @@ class Cell:
     eps: Eps = NOTHING
     goal: str = ""
     stage: str = "serve"
+    fold: int = 0
     is_control: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that say what is measured (how it is spelled does not matter)."""
-        content: dict[str, Any] = {"system": self.system.content(), "seed": self.seed}
+        content: dict[str, Any] = {"system": self.system.content(), "seed": self.seed, "fold": self.fold}
         if self.attack is not None:
             size = [self.norm, self.eps.value, self.eps.unit, self.eps.system]
             content |= {"attack": self.attack.content() | {"target": self.target}, "size": size}
@@ -54,7 +57,7 @@ class Cell:
 
     def clean(self) -> Cell:
         """Return the same system without an attack."""
-        return Cell(self.system, self.seed, is_control=self.is_control)
+        return Cell(self.system, self.seed, fold=self.fold, is_control=self.is_control)
 
     def with_system(self, system: ResolvedSystem) -> Cell:
         """Return the same attack on another system."""
@@ -68,15 +71,22 @@ class Cell:
         """Return another attack with its defaults at the same budget; it attacks the same loss where it has one."""
         part = resolve_attack(name, {})
         loss = self.attack.option("loss") if self.attack else None
-        if loss in ("bpr", "linear", "margin") and part.option("loss") is not None:
+        if loss in LOSSES[1:] and part.option("loss") is not None:
             options = tuple((key, loss if key == "loss" else value) for key, value in part.options)
             part = dataclasses.replace(part, options=options, text=f"{part.name}:loss={loss}")
         return dataclasses.replace(self, attack=part, is_control=True)
 
-    def __str__(self) -> str:
+    def members(self) -> tuple[Cell, ...]:
+        """Return the cells of an ensemble's members; empty for any other attack."""
         if self.attack is None:
-            return f"{self.system.name}, clean, seed {self.seed}"
-        return f"{self.system.name} under {self.attack.text} at {self.norm}:{self.eps}, seed {self.seed}"
+            return ()
+        return tuple(dataclasses.replace(self, attack=part, is_control=True) for part in self.attack.members)
+
+    def __str__(self) -> str:
+        fold = f", fold {self.fold}" if self.fold else ""
+        if self.attack is None:
+            return f"{self.system.name}, clean, seed {self.seed}{fold}"
+        return f"{self.system.name} under {self.attack.text} at {self.norm}:{self.eps}, seed {self.seed}{fold}"
 
 
 #: What the audit asks for: role -> the other cell that it needs to judge a cell.

@@ -22,6 +22,7 @@ from recshield.core.errors import RecshieldError
 from recshield.core.seeds import number
 from recshield.matrix import steps
 from recshield.matrix.isolation import own_random_state
+from recshield.matrix.loading import Context
 from recshield.matrix.plan import Step
 from recshield.matrix.store import Store
 from recshield.training.progress import listening
@@ -55,12 +56,12 @@ class Executor(ABC):
 
     @abstractmethod
     def run(
-        self, planned: Mapping[str, Step], store: Store, context: steps.Context, jobs: int, listener: Listener
+        self, planned: Mapping[str, Step], store: Store, context: Context, jobs: int, listener: Listener
     ) -> Outcome:
         """Run what is not in the store; a step that fails takes its children with it, the rest goes on."""
 
 
-def perform(step: Step, store: Store, context: steps.Context) -> None:
+def perform(step: Step, store: Store, context: Context) -> None:
     """Do one step into the store, with its seconds and peak memory."""
 
     def compute(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -79,7 +80,7 @@ def perform(step: Step, store: Store, context: steps.Context) -> None:
         torch.set_num_threads(before)
 
 
-def _perform_in_worker(step: Step, store: Store, context: steps.Context) -> str:
+def _perform_in_worker(step: Step, store: Store, context: Context) -> str:
     """Do one step; return why it failed, or "" (a stranger's exception may not survive the way between processes)."""
     try:
         perform(step, store, context)
@@ -88,14 +89,14 @@ def _perform_in_worker(step: Step, store: Store, context: steps.Context) -> str:
     return ""
 
 
-def _reset_peak(context: steps.Context) -> None:
+def _reset_peak(context: Context) -> None:
     with contextlib.suppress(OSError):  # without it the peak is that of the process so far
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     if context.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(context.device)
 
 
-def _peak(context: steps.Context) -> dict[str, int]:
+def _peak(context: Context) -> dict[str, int]:
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         host = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
@@ -105,7 +106,7 @@ def _peak(context: steps.Context) -> dict[str, int]:
     return {"peak_host_bytes": host, "peak_device_bytes": device}
 
 
-def _cuda_mark(context: steps.Context) -> Any:
+def _cuda_mark(context: Context) -> Any:
     if not context.device.startswith("cuda"):
         return None
     mark = torch.cuda.Event(enable_timing=True)
@@ -132,7 +133,7 @@ class Local(Executor):
     name = "local"
 
     def run(
-        self, planned: Mapping[str, Step], store: Store, context: steps.Context, jobs: int, listener: Listener
+        self, planned: Mapping[str, Step], store: Store, context: Context, jobs: int, listener: Listener
     ) -> Outcome:
         """Run what is missing."""
         outcome = Outcome()
@@ -147,9 +148,7 @@ class Local(Executor):
             self._in_processes(missing, store, context, jobs, listener, outcome)
         return outcome
 
-    def _here(
-        self, missing: list[Step], store: Store, context: steps.Context, listener: Listener, outcome: Outcome
-    ) -> None:
+    def _here(self, missing: list[Step], store: Store, context: Context, listener: Listener, outcome: Outcome) -> None:
         for step in missing:
             if _has_failed_parent(step, outcome):
                 continue
@@ -165,7 +164,7 @@ class Local(Executor):
         self,
         missing: list[Step],
         store: Store,
-        context: steps.Context,
+        context: Context,
         jobs: int,
         listener: Listener,
         outcome: Outcome,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
-import importlib
-import importlib.metadata
-import inspect
+import itertools
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +19,29 @@ from recshield.core.surfaces import covers
 from recshield.data.catalogue import DataSource
 from recshield.matrix.budgets import BudgetRequest, sizes_for
 from recshield.matrix.cells import Cell, Needs, Skip
-from recshield.matrix.systems import Overrides, Part, ResolvedSystem, is_fitted, resolve_system
+from recshield.matrix.code import code_hash
+from recshield.matrix.systems import Overrides, Part, ResolvedSystem, is_fitted, resolve_system, variants
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How epochs and choices are selected.
+
+    Attributes:
+        metric: the highest value wins, for example `ndcg@100`.
+        rows: `validation` (a row cut from each user's training rows), or `test` (for reproductions; flagged).
+        every: epochs between two looks.
+        patience: looks without a better value after which training stops.
+    """
+
+    metric: str
+    rows: str = "validation"
+    every: int = settings.SELECT_EVERY
+    patience: int = settings.SELECT_PATIENCE
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.patience < 1:
+            raise BadValue(f"every {self.every} and patience {self.patience} are whole numbers of at least 1")
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,9 @@ class Request:
     threads: int = settings.THREADS
     overrides: Overrides = field(default_factory=dict)
     has_controls: bool = True
+    selection: Selection | None = None
+    curve: int = 0  # epochs between two looks at the test rows, 0 = none
+    curve_metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class Step:
     """One piece of work, keyed by what goes into it.
 
     Attributes:
-        kind: data, train, attack or measure.
+        kind: data, select, train, attack or measure.
         spec: all that the step reads, JSON.
         parents: keys of the steps it loads.
         label: for people.
@@ -62,8 +84,9 @@ class Step:
 
 @dataclass(frozen=True)
 class CellSteps:
-    """Keys of the steps behind one cell."""
+    """Keys of the steps behind one cell; an ensemble's cell has no attack and no measure step of its own."""
 
+    data: str
     train: str
     attack: str
     measure: str
@@ -79,7 +102,8 @@ class Plan:
     steps_of: dict[str, CellSteps] = field(default_factory=dict)
     needs: dict[str, dict[str, str]] = field(default_factory=dict)  # cell -> role -> the cell that judges it
     skips: list[Skip] = field(default_factory=list)
-    data_key: str = ""
+    data_keys: list[str] = field(default_factory=list)  # one per fold
+    members: dict[str, list[str]] = field(default_factory=dict)  # ensemble's cell -> the cells of its members
 
     def main(self) -> list[Cell]:
         """Return the cells that were asked for."""
@@ -94,22 +118,27 @@ def plan(request: Request, needs: Needs) -> Plan:
     """
     made = Plan(request)
     planner = _Planner(made)
-    made.data_key = planner.data()
+    made.data_keys = [planner.data(fold) for fold in range(request.source.folds())]
     held: dict[str, Cell] = {}
     for cell in _main_cells(made):
         held.setdefault(cell.id, cell)
     if not held:
         reasons = "; ".join(f"{skip.system}: {skip.reason}" for skip in made.skips)
         raise BadValue(f"nothing is left to measure ({reasons}); see `recshield plugins`")
+    for main in list(held.values()):
+        for cell in (main, *main.members()):
+            wanted = needs(cell) if cell.attack else {}
+            made.needs[cell.id] = {role: other.id for role, other in wanted.items()}
+            for other in wanted.values() if request.has_controls else ():
+                for one in (other, other.clean()):
+                    held.setdefault(one.id, dataclasses.replace(one, is_control=True))
     for cell in list(held.values()):
-        wanted = needs(cell) if cell.attack else {}
-        made.needs[cell.id] = {role: other.id for role, other in wanted.items()}
-        for other in wanted.values() if request.has_controls else ():
-            for one in (other, other.clean()):
-                held.setdefault(one.id, dataclasses.replace(one, is_control=True))
+        for one in cell.members():
+            held.setdefault(one.id, one)
     made.cells = list(held.values())
     for cell in made.cells:
         made.steps_of[cell.id] = planner.cell(cell)
+        made.members[cell.id] = [one.id for one in cell.members()]
     return made
 
 
@@ -122,9 +151,10 @@ def _main_cells(made: Plan) -> Iterator[Cell]:
             made.skips.append(Skip(system.name, "", reason))
         else:
             usable.append(system)
+    folds = range(len(made.data_keys))
     for system in usable:
-        for seed in request.seeds:
-            yield Cell(system, seed)
+        for fold, seed in itertools.product(folds, request.seeds):
+            yield Cell(system, seed, fold=fold)
     for system in usable:
         for attack in request.attacks:
             target = attack.target or system.default_target()
@@ -135,9 +165,8 @@ def _main_cells(made: Plan) -> Iterator[Cell]:
             if reason:
                 made.skips.append(Skip(system.name, attack.text, reason))
             for norm, eps in sizes:
-                for goal in request.goals:
-                    for seed in request.seeds:
-                        yield Cell(system, seed, attack, target, norm, eps, str(Goal.parse(goal)))
+                for goal, fold, seed in itertools.product(request.goals, folds, request.seeds):
+                    yield Cell(system, seed, attack, target, norm, eps, str(Goal.parse(goal)), fold=fold)
 
 
 def _why_impossible(system: ResolvedSystem) -> str:
@@ -161,6 +190,14 @@ def _why_untouchable(system: ResolvedSystem, target: str) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """Keys of a training and of the selections behind it."""
+
+    train: str
+    selects: tuple[str, ...]
+
+
 class _Planner:
     """Makes steps, each once."""
 
@@ -177,7 +214,7 @@ class _Planner:
             "dtype": "float32",
             "threads": self.request.threads,
             "machine": platform.machine(),
-            "code": _code(tuple(sorted({part.plugin().__module__.split(".")[0] for part in plugins}))),
+            "code": code_hash(tuple(sorted({part.plugin().__module__.split(".")[0] for part in plugins}))),
         }
         text = json.dumps(content, sort_keys=True, default=str)
         key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -185,63 +222,93 @@ class _Planner:
             self.made.steps[key] = Step(kind, spec, tuple(dict.fromkeys(parents)), label, key)
         return key
 
-    def data(self) -> str:
+    def data(self, fold: int) -> str:
         """Plan reading and splitting."""
         source = self.request.source
         # Where the files lie does not matter, only what is in them.
         names = [Path(file).name for file in source.files]
         held = dataclasses.asdict(source) | {"files": names}
-        spec: dict[str, Any] = {"source": held, "data_seed": self.request.data_seed}
+        spec: dict[str, Any] = {"source": held, "data_seed": self.request.data_seed, "fold": fold}
         kind, name = ("reader", source.reader) if source.reader else ("dataset", source.name)
-        key = self._add("data", spec, (), f"data {source.name}", (Part(kind, name, "", ()),))
+        label = f"data {source.name}" + (f", fold {fold}" if fold else "")
+        key = self._add("data", spec, (), label, (Part(kind, name, "", ()),))
         self.made.steps[key].spec["source"]["files"] = list(source.files)
         return key
 
-    def system(self, system: ResolvedSystem, seed: int) -> tuple[dict[str, Any], list[str], list[Part]]:
+    def system(self, system: ResolvedSystem, seed: int, fold: int) -> tuple[dict[str, Any], list[str], list[Part]]:
         """Plan training; return how to load the system, the steps it loads, and the plugins involved."""
         plugins: list[Part] = [system.model, *system.defenses]
-        data = self.made.data_key
-        train = self._train(system.model, (), None, seed, 0, system.model.text)
-        loads = [data, train]
-        fitted: tuple[Part, ...] = ()
+        data = self.made.data_keys[fold]
+        trained = self._train((system.model,), None, data, seed, 0, system.model.text)
+        loads = [data, trained.train]
+        acting: tuple[Part, ...] = (system.model,)  # what acts from the start of training
         serve: list[dict[str, Any]] = []
         depth = 0
         for defense in system.defenses:
             others: dict[str, Any] = {}
             for key, text in defense.systems().items():
-                ref, parents, more = self.system(resolve_system(text, self.request.overrides), seed)
+                other = resolve_system(text, self.request.overrides)
+                ref, parents, more = self.system(other, seed, fold)
                 others[key] = ref | {"name": text}
                 loads += parents
                 plugins += more
             if is_fitted(defense):
                 if others:
                     raise BadValue(f"defense '{defense.name}': a defense that trains cannot name another system yet")
-                base = train if defense.plugin().warm_start else None
-                depth += base is not None
-                # What acts from the start of training goes on acting in each warm-started part.
-                parts = (*fitted, defense)
-                fitted = parts if base is None else fitted
-                train = self._train(system.model, parts, base, seed, depth, f"{system.model.text}+{defense.text}")
-            serve.append({"part": _part_spec(defense), "systems": others})
-        loads.append(train)
-        return {"train": train, "model": _part_spec(system.model), "serve": serve, "seed": seed}, loads, plugins
+                label = f"{system.model.text}+{defense.text}"
+                if defense.plugin().warm_start:
+                    depth += 1
+                    trained = self._train((*acting, defense), trained, data, seed, depth, label)
+                else:
+                    acting = (*acting, defense)
+                    trained = self._train(acting, None, data, seed, depth, label)
+            serve.append({"part": part_spec(defense), "systems": others})
+        loads.append(trained.train)
+        return {"train": trained.train, "serve": serve, "seed": seed}, loads, plugins
 
-    def _train(self, model: Part, fitted: tuple[Part, ...], base: str | None, seed: int, depth: int, label: str) -> str:
-        spec = {
-            "model": _part_spec(model),
-            "defenses": [_part_spec(part) for part in fitted],
-            "base": base,
-            "data": self.made.data_key,
-            "seed": seed,
-            "depth": depth,
+    def _train(
+        self, parts: tuple[Part, ...], base: _Trained | None, data: str, seed: int, depth: int, label: str
+    ) -> _Trained:
+        """Plan one training, and before it the selection of its epochs and choices.
+
+        A warm-started one takes its model and what acts on it from its base, and adds its last part.
+        """
+        request = self.request
+        varied = variants(parts if base is None else parts[-1:])
+        if len(varied) > 1 and request.selection is None:
+            raise BadValue(f"'{label}' leaves a choice open; --select METRIC says what it is chosen by")
+        shared = {"data": data, "seed": seed, "depth": depth}
+        selects = tuple(self._select(one, base, shared, label, parts) for one in varied) if request.selection else ()
+        spec = shared | {
+            "parts": [[part_spec(part) for part in one] for one in varied],
+            "base": base.train if base else None,
+            "selects": list(selects),
+            "selected_on": request.selection.rows if request.selection else "",
         }
-        parents = [self.made.data_key, *([base] if base else [])]
-        return self._add("train", spec, parents, f"train {label}, seed {seed}", (model, *fitted))
+        if request.curve:
+            spec["curve"] = {"every": request.curve, "metrics": list(request.curve_metrics)}
+        parents = [data, *([base.train] if base else []), *selects]
+        return _Trained(self._add("train", spec, parents, f"train {label}, seed {seed}", parts), selects)
+
+    def _select(
+        self, one: tuple[Part, ...], base: _Trained | None, shared: dict[str, Any], label: str, parts: Sequence[Part]
+    ) -> str:
+        assert self.request.selection is not None
+        bases = list(base.selects) if base else []
+        spec = shared | {
+            "parts": [part_spec(part) for part in one],
+            "bases": bases,
+            "selection": dataclasses.asdict(self.request.selection),
+        }
+        shown = "+".join(part.text for part in one) if base is None else f"{label}: {one[-1].text}"
+        return self._add("select", spec, [shared["data"], *bases], f"select {shown}, seed {shared['seed']}", parts)
 
     def cell(self, cell: Cell) -> CellSteps:
         """Plan what a cell needs."""
-        ref, loads, plugins = self.system(cell.system, cell.seed)
-        data = self.made.data_key
+        ref, loads, plugins = self.system(cell.system, cell.seed, cell.fold)
+        data = self.made.data_keys[cell.fold]
+        if cell.members():
+            return CellSteps(data, ref["train"], "", "")
         attack = ""
         if cell.attack is not None:
             attack = self._attack(cell, ref, loads, plugins)
@@ -249,7 +316,7 @@ class _Planner:
         spec = {"system": ref, "data": data, "attack": attack or None, "hash": is_hashed}
         parents = [*loads, *([attack] if attack else [])]
         measure = self._add("measure", spec, parents, f"measure {cell}", plugins)
-        return CellSteps(ref["train"], attack, measure)
+        return CellSteps(data, ref["train"], attack, measure)
 
     def _attack(self, cell: Cell, ref: Mapping[str, Any], loads: Sequence[str], plugins: Sequence[Part]) -> str:
         assert cell.attack is not None
@@ -259,14 +326,15 @@ class _Planner:
         if cell.eps.unit == "like":
             wanted["like"] = cell.eps.system
         for key, text in wanted.items():
-            other, more_loads, more = self.system(resolve_system(text, self.request.overrides), cell.seed)
+            resolved = resolve_system(text, self.request.overrides)
+            other, more_loads, more = self.system(resolved, cell.seed, cell.fold)
             others[key] = other | {"name": text}
             parents += more_loads
             involved += more
         spec = {
             "system": ref,
-            "data": self.made.data_key,
-            "attack": _part_spec(cell.attack),
+            "data": self.made.data_keys[cell.fold],
+            "attack": part_spec(cell.attack),
             "systems": others,
             "target": cell.target,
             "norm": cell.norm,
@@ -278,29 +346,6 @@ class _Planner:
         return self._add("attack", spec, parents, f"attack {cell}", involved)
 
 
-def _part_spec(part: Part) -> dict[str, Any]:
-    return {"kind": part.kind, **part.content()}
-
-
-@functools.cache
-def _code(plugins: tuple[str, ...]) -> str:
-    """Return a hash of the versions and sources that a step's result can depend on."""
-    total = hashlib.blake2b(digest_size=16)
-    for name in ("torch", "numba", "numpy", "pyarrow"):
-        total.update(f"{name}=={importlib.metadata.version(name)};".encode())
-    own = ("core", "data", "training", "evaluation", "matrix")
-    for module in (*(f"recshield.{part}" for part in own), *plugins):
-        total.update(_source(module).encode())
-    return total.hexdigest()
-
-
-@functools.cache
-def _source(module: str) -> str:
-    """Return a hash of the Python files of a module or package."""
-    found = importlib.import_module(module)
-    home = Path(inspect.getfile(found))
-    files = sorted(home.parent.rglob("*.py")) if home.name == "__init__.py" else [home]
-    total = hashlib.blake2b(digest_size=16)
-    for file in files:
-        total.update(file.relative_to(home.parent).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    return total.hexdigest()
+def part_spec(part: Part) -> dict[str, Any]:
+    """Return a part as a step holds it: its choices and members are steps of their own."""
+    return {"kind": part.kind, "name": part.name, "target": part.target, "options": dict(part.options)}

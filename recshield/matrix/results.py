@@ -17,17 +17,22 @@ from recshield.core.surfaces import family
 from recshield.evaluation.effect import relative_change
 from recshield.evaluation.metrics import MetricAtK
 from recshield.matrix.cells import Cell
+from recshield.matrix.ensembles import joined, worst
 from recshield.matrix.executors import Outcome
+from recshield.matrix.loading import load_data
 from recshield.matrix.plan import Plan
-from recshield.matrix.steps import load_data, load_ranks
+from recshield.matrix.steps import load_ranks
 from recshield.matrix.store import Store
 
 #: Columns of results.parquet, in order; one row per cell and metric.
 COLUMNS = (
     "dataset", "system", "model", "defense", "attack", "surface", "goal", "access", "stage", "norm", "eps",
-    "relative_eps", "raw_norm", "measured_norm", "seed", "metric", "k", "clean", "attacked", "change",
-    "relative_change", "n_users", "verdict", "is_control", "eps_text", "labels", "cell",
+    "relative_eps", "raw_norm", "measured_norm", "seed", "fold", "metric", "k", "clean", "attacked", "change",
+    "relative_change", "n_users", "verdict", "is_control", "eps_text", "selected", "labels", "cell",
 )  # fmt: skip
+
+#: Columns of curves.parquet.
+CURVE_COLUMNS = ("step", "label", "rows", "epoch", "quantity", "value")
 
 
 @dataclass
@@ -39,6 +44,7 @@ class Results:
         per_user: one row per cell and evaluated user: rank of the first test item and every metric.
         steps: one row per cell: all that the audit needs.
         timings: one row per step.
+        curves: one row per look at a model in training: step, rows looked at, epoch, quantity, value.
         metrics: as asked for; the first is the main one.
         perturbations: cell -> file.
     """
@@ -48,6 +54,7 @@ class Results:
     steps: pd.DataFrame
     timings: pd.DataFrame
     metrics: tuple[str, ...]
+    curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CURVE_COLUMNS)))
     perturbations: dict[str, Path] = field(default_factory=dict)
     _values: dict[str, pd.DataFrame] = field(default_factory=dict)
     _facts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -57,7 +64,7 @@ class Results:
         if not self._facts:
             for row in self.steps.to_dict("records"):
                 facts = {str(key): value for key, value in row.items()}
-                for key in ("goal_values", "needs"):
+                for key in ("goal_values", "needs", "members"):
                     facts[key] = json.loads(facts[key])
                 self._facts[str(facts["cell"])] = facts
         return self._facts.get(cell)
@@ -80,15 +87,27 @@ class Results:
 
 def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[MetricAtK]) -> Results:
     """Return the results of a plan whose steps are in the store; cells whose steps failed are left out."""
-    data, test = load_data(store.need(plan.data_key))
-    user_ids = data.user_ids[test.users]
     names = tuple(str(metric) for metric in metrics)
+    tests = [load_data(store.need(key)) for key in plan.data_keys]
     values: dict[str, dict[str, NDArray[Any]]] = {}
-    noted: list[dict[str, Any]] = []
+    user_ids: dict[str, NDArray[Any]] = {}
+    noted: dict[str, dict[str, Any]] = {}
     results = Results(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), names)
-    for cell in plan.cells:
+    # An ensemble's cell is made of its members' cells, which therefore come first.
+    for cell in sorted(plan.cells, key=lambda one: bool(plan.members[one.id])):
         behind, clean = plan.steps_of[cell.id], plan.steps_of[cell.clean().id]
-        if any(key in outcome.failed for key in (behind.train, behind.attack, behind.measure, clean.measure)):
+        keys = [key for key in (behind.data, behind.train, behind.attack, behind.measure, clean.measure) if key]
+        members = plan.members[cell.id]
+        if any(key in outcome.failed for key in keys) or not all(one in noted for one in members):
+            continue
+        data, test = tests[cell.fold]
+        trained = store.need(behind.train).facts
+        shared = _note(cell, plan) | {"n_users": len(test.users)}
+        shared |= {"selection": trained["selection"], "selected": trained["selected"]}
+        user_ids[cell.id] = data.user_ids[test.users]
+        if members:
+            values[cell.id] = worst([values[one] for one in members])
+            noted[cell.id] = joined([noted[one] for one in members]) | shared
             continue
         measured = store.need(behind.measure)
         ranks = load_ranks(measured, test)
@@ -97,19 +116,17 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
         attack = store.need(behind.attack) if behind.attack else None
         if attack is not None:
             results.perturbations[cell.id] = attack.file("delta.safetensors")
-        noted.append(
-            _note(cell, plan)
-            | _attack_facts(attack.facts if attack else {})
-            | {"selection": store.need(behind.train).facts["selection"]}
-            | {"score_hash": measured.facts["score_hash"], "population": measured.facts["population"]}
-            | {"n_users": len(test.users)}
-        )
+        attacked = _attack_facts(attack.facts if attack else {})
+        measured_facts = {key: measured.facts[key] for key in ("score_hash", "population")}
+        noted[cell.id] = attacked | measured_facts | shared
     if not noted:
         return results
-    results.steps = pd.DataFrame(noted)
-    results.per_user = _per_user(values, user_ids)
-    results.table = _table(noted, values, metrics)
+    in_order = [noted[cell.id] for cell in plan.cells if cell.id in noted]
+    results.steps = pd.DataFrame(in_order)
+    results.per_user = _per_user({facts["cell"]: values[facts["cell"]] for facts in in_order}, user_ids)
+    results.table = _table(in_order, values, metrics)
     results.timings = _timings(plan, store, outcome)
+    results.curves = _curves(plan, store, outcome)
     return results
 
 
@@ -135,6 +152,8 @@ def _note(cell: Cell, plan: Plan) -> dict[str, Any]:
         "norm": cell.norm,
         "eps_text": str(cell.eps) if attack else "",
         "seed": cell.seed,
+        "fold": cell.fold,
+        "members": json.dumps(plan.members[cell.id]),
         "is_control": cell.is_control,
         "needs": json.dumps(plan.needs.get(cell.id, {}), sort_keys=True),
     }
@@ -168,6 +187,8 @@ def _labels(facts: Mapping[str, Any]) -> str:
         labels.append("oracle: attacks the test pairs")
     if facts["attack"] != "none" and not facts["is_projected"]:
         labels.append("not projected: published variant")
+    if json.loads(facts["members"]):
+        labels.append("each user's worst over several attacks: not one realisable perturbation")
     if facts["attack"] != "none" and family(facts["surface"]) == "factors":
         labels.append("parameters: not realisable from outside")
     return "; ".join(labels)
@@ -192,9 +213,13 @@ def _table(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _per_user(values: Mapping[str, Mapping[str, NDArray[Any]]], user_ids: NDArray[np.generic]) -> pd.DataFrame:
+def _per_user(
+    values: Mapping[str, Mapping[str, NDArray[Any]]], user_ids: Mapping[str, NDArray[np.generic]]
+) -> pd.DataFrame:
     frames = [
-        pd.DataFrame({"cell": pd.Categorical([cell] * len(user_ids), list(values)), "user": user_ids, **held})
+        pd.DataFrame(
+            {"cell": pd.Categorical([cell] * len(user_ids[cell]), list(values)), "user": user_ids[cell], **held}
+        )
         for cell, held in values.items()
     ]
     return pd.concat(frames, ignore_index=True)
@@ -208,3 +233,17 @@ def _timings(plan: Plan, store: Store, outcome: Outcome) -> pd.DataFrame:
             head = {"step": step.key, "kind": step.kind, "label": step.label, "device": plan.request.device}
             rows.append(head | {"is_reused": step.key in outcome.reused} | entry.timing)
     return pd.DataFrame(rows)
+
+
+def _curves(plan: Plan, store: Store, outcome: Outcome) -> pd.DataFrame:
+    """Return the learning curves of the train steps, those of a selection included."""
+    rows = []
+    for step in plan.steps.values():
+        if step.kind != "train" or step.key in outcome.failed:
+            continue
+        for look in store.need(step.key).facts["curve"]:
+            head = {"step": step.key, "label": step.label.removeprefix("train "), "rows": look["rows"]}
+            norms = {f"norm {name}": value for name, value in look["norms"].items()}
+            for quantity, value in (look["metrics"] | norms).items():
+                rows.append(head | {"epoch": look["epoch"], "quantity": quantity, "value": value})
+    return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))

@@ -22,10 +22,10 @@ from recshield.core.errors import BadData, OutputRefused
 from recshield.core.norms import measure
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, Surface
-from recshield.matrix.results import COLUMNS, Results
+from recshield.matrix.results import COLUMNS, CURVE_COLUMNS, Results
 
-FORMAT = "recshield-run-1"
-_TABLES = ("results", "per_user", "steps", "timings", "verdicts")
+FORMAT = "recshield-run-2"
+_TABLES = ("results", "per_user", "steps", "timings", "curves", "verdicts")
 _CELL = re.compile(r"[0-9a-f]{12}")
 #: Columns without which a table cannot be shown or judged.
 _NEEDED: dict[str, tuple[str, ...]] = {
@@ -34,9 +34,10 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "steps": (
         "cell", "clean_cell", "dataset", "system", "defense", "attack", "attack_steps", "surface", "goal", "stage",
         "norm", "eps", "eps_text", "seed", "is_control", "needs", "access", "raw_norm", "measured_norm", "goal_clean",
-        "goal_value", "goal_values", "n_bad_values", "unknown_surfaces", "state_before", "state_after", "selection",
-        "score_hash", "population", "n_users",
+        "goal_value", "goal_values", "fold", "members", "n_bad_values", "unknown_surfaces", "state_before",
+        "state_after", "selection", "score_hash", "population", "n_users",
     ),
+    "curves": CURVE_COLUMNS,
     "timings": ("label", "seconds", "is_reused", "peak_host_bytes", "peak_device_bytes"),
     "verdicts": ("cell", "number", "check", "is_required", "verdict", "sentence", "figures"),
 }  # fmt: skip
@@ -76,7 +77,7 @@ def write(out: Path, results: Results, verdicts: pd.DataFrame, manifest: dict[st
     draft, old = (out.with_name(f".{out.name}.{kind}-{mark}") for kind in ("new", "old"))
     try:
         draft.mkdir(parents=True)
-        frames = (results.table, results.per_user, results.steps, results.timings, verdicts)
+        frames = (results.table, results.per_user, results.steps, results.timings, results.curves, verdicts)
         for name, frame in zip(_TABLES, frames, strict=True):
             frame.to_parquet(draft / f"{name}.parquet", index=False)
         (draft / "perturbations").mkdir()
@@ -200,6 +201,7 @@ def read(folder: Path) -> tuple[Results, pd.DataFrame, dict[str, Any]]:
         frames["steps"],
         frames["timings"],
         tuple(metrics),
+        frames["curves"],
         _perturbations(folder, frames["steps"]),
     )
     return results, frames["verdicts"], manifest

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +18,34 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
 from recshield.core.errors import StoreDamaged
-from recshield.core.interfaces import LOSSES, Goal, Objective, Recommender, System
+from recshield.core.interfaces import LOSSES, Goal
 from recshield.core.norms import measure, project
-from recshield.core.registry import registry
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, Delta, View
 from recshield.data.catalogue import DataSource
-from recshield.data.interactions import DataInfo, Dataset, HeldOut, Interactions
+from recshield.data.interactions import HeldOut
 from recshield.evaluation.ranking import Ranks, rank
+from recshield.matrix import fitting
 from recshield.matrix.budgets import Eps
+from recshield.matrix.fitting import hash_all, load_system, load_systems, part_of
+from recshield.matrix.loading import Context, load_data
 from recshield.matrix.plan import Step
 from recshield.matrix.store import Entry, Store
-from recshield.matrix.systems import Part, make
+from recshield.matrix.systems import make
 from recshield.matrix.victims import TrainedVictim, degrade_pairs, oracle_pairs
-from recshield.training.objectives import ModelLoss
 
 Facts = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Context:
-    """Where steps run."""
-
-    device: str = "cpu"
-    threads: int = 1
-
-
 def compute(step: Step, store: Store, context: Context, folder: Path) -> Facts:
     """Do a step: write its files into `folder`, return its facts (JSON)."""
-    work = {"data": _data, "train": _train, "attack": _attack, "measure": _measure}[step.kind]
+    work = {
+        "data": _data,
+        "select": fitting.select,
+        "train": fitting.train,
+        "attack": _attack,
+        "measure": _measure,
+    }[step.kind]
     return work(step.spec, store, context, folder)
 
 
@@ -79,101 +77,19 @@ def _ids(ids: NDArray[np.generic]) -> NDArray[np.generic]:
     return ids.astype(np.int64)
 
 
-def load_data(entry: Entry) -> tuple[Dataset, HeldOut]:
-    """Return the training rows and the test rows of a data step."""
-    held = load_arrays(entry.file("data.safetensors"))
-    train = Interactions(held["indptr"], held["items"], entry.facts["n_items"])
-    info = DataInfo(entry.facts["name"], train.n_users, train.n_items, len(train))
-    test = HeldOut(held["test_users"], held["test_indptr"], held["test_items"])
-    return Dataset(info, train, held["user_ids"], held["item_ids"]), test
-
-
-# train
-
-
-def _part(held: Mapping[str, Any]) -> Part:
-    return Part(held["kind"], held["name"], held["target"], tuple(held["options"].items()))
-
-
-def _build(held: Mapping[str, Any], info: DataInfo, seed: int) -> Recommender:
-    plugin = registry().get("model", held["name"])
-    made: Recommender = plugin(info, plugin.config_type(**held["options"]), generator(seed, "start"))
-    return made
-
-
-def _train(spec: Mapping[str, Any], store: Store, context: Context, folder: Path) -> Facts:
-    data, _ = load_data(store.need(spec["data"]))
-    model = _build(spec["model"], data.info, spec["seed"])
-    objective: Objective = ModelLoss()
-    epochs = None
-    for held in spec["defenses"]:
-        part = _part(held)
-        defense = make(part, {})
-        data = defense.prepare(data)
-        objective = defense.objective(objective, part.target)
-        if defense.warm_start:
-            epochs = part.option("epochs")
-    if spec["base"]:
-        _load_state(model, store.need(spec["base"]))
-    model.to(context.device)
-    model.fit(data, objective, generator(spec["seed"], "fit", spec["depth"]), epochs)
-    save_tensors(_state(model), folder / "model.safetensors")
-    return {"selection": "fixed epochs", "state": state_hash(model)}
-
-
-def _state(model: Recommender) -> dict[str, torch.Tensor]:
-    return {name: held.detach().cpu().contiguous() for name, held in model.state_dict().items()}
-
-
-def _load_state(model: Recommender, entry: Entry) -> None:
-    model.load_state_dict(load_tensors(entry.file("model.safetensors")))
-
-
-def state_hash(model: Recommender) -> str:
-    """Return a hash of every parameter and buffer, names included."""
-    total = hashlib.blake2b(digest_size=16)
-    for name, held in sorted(_state(model).items()):
-        total.update(f"{name}{tuple(held.shape)}{held.dtype}".encode())
-        total.update(held.view(torch.uint8).numpy().tobytes() if held.ndim else str(held.item()).encode())
-    return total.hexdigest()
-
-
-def _hash_all(models: Sequence[Recommender]) -> str:
-    """Return one hash of the states of several models, and of whether they are in training mode."""
-    text = ";".join(f"{state_hash(model)},{model.training}" for model in models)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def load_system(ref: Mapping[str, Any], store: Store, data: Dataset, context: Context) -> Recommender:
-    """Return a trained system, ready to serve, its defenses' `serve` applied in order."""
-    model = _build(ref["model"], data.info, ref["seed"])
-    _load_state(model, store.need(ref["train"]))
-    model.to(context.device)
-    model.eval()
-    model.requires_grad_(False)
-    for held in ref["serve"]:
-        others = _systems(held["systems"], store, data, context)
-        model = make(_part(held["part"]), others).serve(model)
-    return model.eval()
-
-
-def _systems(refs: Mapping[str, Any], store: Store, data: Dataset, context: Context) -> dict[str, System]:
-    return {key: System(ref["name"], load_system(ref, store, data, context)) for key, ref in refs.items()}
-
-
 # attack
 
 
 def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Path) -> Facts:
     data, test = load_data(store.need(spec["data"]))
     model = load_system(spec["system"], store, data, context)
-    others = _systems(spec["systems"], store, data, context)
+    others = load_systems(spec["systems"], store, data, context)
     like = others.pop("like", None) if spec["eps"][1] == "like" else None
     goal = Goal.parse(spec["goal"])
     pairs = degrade_pairs(data.train, spec["data_seed"])
     if goal.oracle:
         pairs = oracle_pairs(data.train, test, spec["data_seed"])
-    attack = make(_part(spec["attack"]), others)
+    attack = make(part_of(spec["attack"]), others)
     victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access, spec["data_seed"])
     own_norm = victim.mean_norm(spec["norm"])
     other_norm = None
@@ -183,10 +99,10 @@ def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Pat
     eps = Eps(spec["eps"][0], spec["eps"][1], like.spec if like else "").resolve(own_norm, other_norm)
     budget = Budget(spec["norm"], eps)
     touchable = [model, *(other.model for other in others.values())]
-    before = _hash_all(touchable)
+    before = hash_all(touchable)
     with torch.no_grad():
         returned = attack.perturb(victim, budget, generator(spec["seed"], "attack"))
-    notes, after = victim.notes, _hash_all(touchable)
+    notes, after = victim.notes, hash_all(touchable)
     # Whatever the attack left behind must not reach the figures below: they come from a model it never held.
     model = load_system(spec["system"], store, data, context)
     victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access, spec["data_seed"])

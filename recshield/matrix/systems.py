@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from recshield.core.interfaces import Access, Attack, Defense, Recommender, Syst
 from recshield.core.registry import registry
 from recshield.core.specs import Spec, SystemSpec
 from recshield.core.surfaces import family
+from recshield.core.sweeps import choices
 
 Options = tuple[tuple[str, Any], ...]
 Overrides = Mapping[str, Mapping[str, str]]  # name -> key -> text, from --set
@@ -20,17 +22,42 @@ Overrides = Mapping[str, Mapping[str, str]]  # name -> key -> text, from --set
 
 @dataclass(frozen=True)
 class Part:
-    """A model, defense or attack with all its options; two parts that mean the same are equal but for `text`."""
+    """A model, defense or attack with all its options; two parts that mean the same are equal but for `text`.
+
+    Attributes:
+        kind: `model`, `defense` or `attack`.
+        name: of the plugin.
+        target: surface or family.
+        options: every option with its value; where there are choices, those of the first.
+        text: as typed.
+        choices: the parts that a validation set chooses from, this one's first; empty where nothing is chosen.
+        members: the attacks that an ensemble stands for.
+    """
 
     kind: str
     name: str
     target: str
     options: Options
     text: str = dataclasses.field(compare=False, default="")
+    choices: tuple[Part, ...] = ()
+    members: tuple[Part, ...] = ()
 
     def content(self) -> dict[str, Any]:
         """Return what it means, for keys."""
-        return {"name": self.name, "target": self.target, "options": dict(self.options)}
+        found: dict[str, Any] = {"name": self.name, "target": self.target, "options": dict(self.options)}
+        for key, parts in (("choices", self.choices), ("members", self.members)):
+            if parts:
+                found[key] = [part.content() for part in parts]
+        return found
+
+    def at(self, target: str) -> Part:
+        """Return the same with a target."""
+        return dataclasses.replace(
+            self,
+            target=target,
+            choices=tuple(part.at(target) for part in self.choices),
+            members=tuple(part.at(target) for part in self.members),
+        )
 
     def plugin(self) -> type[Any]:
         """Return its class."""
@@ -104,11 +131,18 @@ def _options_type(kind: str, name: str) -> type[Any]:
 
 def _part(kind: str, spec: Spec, overrides: Overrides, preset: Mapping[str, str] | None = None) -> Part:
     plugin = registry().get(kind, spec.name)
-    texts = {**(preset or {}), **overrides.get(plugin.name, {})}
-    made = specs.build(_options_type(kind, plugin.name), f"{kind} '{spec.name}'", spec.options, texts)
-    options = tuple((spot.name, getattr(made, spot.name)) for spot in dataclasses.fields(made) if spot.init)
-    shown = Spec(spec.name, spec.target, tuple({**texts, **dict(spec.options)}.items()))
-    return Part(kind, plugin.name, spec.target, options, str(shown))
+    texts = {**(preset or {}), **overrides.get(plugin.name, {}), **dict(spec.options)}
+    kinds, owner = _options_type(kind, plugin.name), f"{kind} '{spec.name}'"
+    nested = {key for key, held in specs.option_types(kinds).items() if held is System}
+    varied = {key: [text] if key in nested else choices(text) for key, text in texts.items()}
+    found = []
+    for chosen in itertools.product(*varied.values()):
+        made = specs.build(kinds, owner, zip(varied, chosen, strict=True), {})
+        options = tuple((spot.name, getattr(made, spot.name)) for spot in dataclasses.fields(made) if spot.init)
+        text = str(Spec(spec.name, spec.target, tuple(zip(varied, chosen, strict=True))))
+        found.append(Part(kind, plugin.name, spec.target, options, text))
+    shown = str(Spec(spec.name, spec.target, tuple(texts.items())))
+    return dataclasses.replace(found[0], text=shown, choices=tuple(found) if len(found) > 1 else ())
 
 
 def _with_preset(parsed: SystemSpec) -> tuple[SystemSpec, dict[int, dict[str, str]]]:
@@ -148,7 +182,9 @@ def resolve_system(text: str, overrides: Overrides, defense: str = "") -> Resolv
     for place, spec in enumerate(parsed.defenses, start=1):
         part = _part("defense", spec, overrides, soft.get(place))
         target = part.target or part.plugin().default_target or system.default_target()
-        defenses.append(dataclasses.replace(part, target=target))
+        if part.choices and not is_fitted(part):
+            raise BadSpec(f"'{typed}': defense '{part.name}' does not train, so nothing can choose its options")
+        defenses.append(part.at(target))
         for nested in part.systems().values():
             resolve_system(nested, overrides)
     is_warm = [part.plugin().warm_start for part in defenses if is_fitted(part)]
@@ -166,7 +202,10 @@ def resolve_attack(text: str, overrides: Overrides) -> Part:
     if reserved:
         raise UnknownOption(f"attack '{spec.name}': the key '{reserved[0]}' is reserved for cells; leave it out here")
     part = _part("attack", spec, overrides)
-    return dataclasses.replace(part, target=spec.target or part.plugin().target)
+    if part.choices:
+        raise BadSpec(f"'{text}': an attack's options are not chosen; write A:B:C to sweep over them")
+    members = tuple(_part("attack", specs.parse(member), overrides) for member in part.plugin().members)
+    return dataclasses.replace(part, members=members).at(spec.target or part.plugin().target)
 
 
 def make(part: Part, systems: Mapping[str, System]) -> Any:
@@ -187,6 +226,11 @@ def rescaled_like(system: ResolvedSystem) -> ResolvedSystem | None:
     text = f"rescaled:like=({system.name})"
     part = Part("defense", "rescaled", system.default_target(), (("like", system.name),), text)
     return ResolvedSystem(system.model, (part,), f"{system.model.text}+{text}")
+
+
+def variants(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
+    """Return every combination of the choices of several parts; one where nothing is chosen."""
+    return list(itertools.product(*(part.choices or (part,) for part in parts)))
 
 
 def is_gradient(attack: Part) -> bool:

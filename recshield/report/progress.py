@@ -13,9 +13,9 @@ from recshield.report.text import plain
 
 def _weight(step: Step) -> float:
     """Return a guess of the work in a step, for the estimate of the time left."""
-    if step.kind == "train":
-        held = [*step.spec["defenses"], step.spec["model"]]
-        epochs = next((part["options"]["epochs"] for part in held if "epochs" in part["options"]), 1)
+    if step.kind in ("train", "select"):
+        held = step.spec["parts"] if step.kind == "select" else step.spec["parts"][0]
+        epochs = next((part["options"]["epochs"] for part in reversed(held) if "epochs" in part["options"]), 1)
         return 1.0 + float(epochs) / 10
     if step.kind == "attack":
         return 1.0 + float(step.spec["attack"]["options"].get("steps", 1))

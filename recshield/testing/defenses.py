@@ -13,7 +13,7 @@ from recshield.core.interfaces import Defense, Objective, Recommender
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, family
 from recshield.data.interactions import Dataset
-from recshield.matrix.steps import state_hash
+from recshield.matrix.fitting import state_hash
 from recshield.testing.data import small_dataset
 from recshield.testing.failures import CheckFailed, applies_if, need
 from recshield.testing.probes import (

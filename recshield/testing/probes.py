@@ -19,7 +19,7 @@ from recshield.core.interfaces import Batch, Recommender, System
 from recshield.core.seeds import generator
 from recshield.core.surfaces import CLEAN, View
 from recshield.data.interactions import Dataset
-from recshield.matrix.steps import state_hash
+from recshield.matrix.fitting import state_hash
 from recshield.testing.failures import CheckFailed, LeakFound, need
 from recshield.training.draws import epoch_triplets
 

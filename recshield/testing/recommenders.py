@@ -17,7 +17,7 @@ from recshield.core.interfaces import Batch, Objective, Recommender
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, family
 from recshield.data.interactions import DataInfo, Dataset
-from recshield.matrix.steps import state_hash
+from recshield.matrix.fitting import state_hash
 from recshield.testing import views
 from recshield.testing.building import (
     Kind,

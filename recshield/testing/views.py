@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recshield.core.interfaces import Batch, Recommender
 from recshield.core.surfaces import CLEAN, View
-from recshield.matrix.steps import state_hash
+from recshield.matrix.fitting import state_hash
 from recshield.testing.building import Kind, attackable, clean_loss, ready, said, touchable
 from recshield.testing.failures import need
 from recshield.testing.probes import loss, random_delta, scores, unchanged_model, zero_delta

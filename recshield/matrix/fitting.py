@@ -1,0 +1,191 @@
+"""The steps that train: selection of epochs and choices on validation rows, and training itself."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from recshield.core.interfaces import Objective, Recommender, System
+from recshield.core.registry import registry
+from recshield.core.seeds import generator
+from recshield.data.interactions import DataInfo, Dataset, HeldOut
+from recshield.data.validation import cut_latest
+from recshield.evaluation.metrics import MetricAtK
+from recshield.matrix.loading import Context, load_data
+from recshield.matrix.store import Entry, Store
+from recshield.matrix.systems import Part, make
+from recshield.matrix.watching import Curve
+from recshield.training.objectives import ModelLoss
+from recshield.training.progress import watching
+
+Facts = dict[str, Any]
+Held = Mapping[str, Any]
+_STATE = "model.safetensors"
+
+
+def part_of(held: Held) -> Part:
+    """Return a part from what a step holds of it."""
+    return Part(held["kind"], held["name"], held["target"], tuple(held["options"].items()))
+
+
+def select(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
+    """Train one candidate on the rows left by the cut; note its best value and epoch, keep its state there."""
+    data, held_out = load_data(store.need(spec["data"]))
+    selection = spec["selection"]
+    if selection["rows"] == "validation":
+        data, held_out = _cut(data)
+    base = _best([store.need(key) for key in spec["bases"]])
+    metric = MetricAtK.parse(selection["metric"])
+    metric.check_catalogue(data.info.n_items)
+    curve = Curve(
+        data.train, held_out, (metric,), selection["every"], context.device, selection["patience"], keeps_best=True
+    )
+    parts, acting = _parts(spec["parts"], base)
+    model = _fit(parts, base, data, spec, context, curve)
+    told = curve.best_epoch
+    if told is None:  # the model tells nothing of its epochs: it is what it is at the end
+        curve.look(model, 0)
+    save_file(curve.best_state, folder / _STATE)
+    return {"value": curve.best_value, "epoch": told, "curve": curve.rows, "acting": acting, "parts": parts}
+
+
+def train(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
+    """Train on all training rows, with the epochs and choices that were selected where something was."""
+    data, test = load_data(store.need(spec["data"]))
+    base = store.need(spec["base"]) if spec["base"] else None
+    selects = [store.need(key) for key in spec["selects"]]
+    chosen = _best(selects)
+    place = selects.index(chosen) if chosen else 0
+    parts, acting = _parts(spec["parts"][place], base)
+    epochs = chosen.facts["epoch"] if chosen else None
+    metrics = tuple(MetricAtK.parse(text) for text in spec.get("curve", {}).get("metrics", ()))
+    for metric in metrics:
+        metric.check_catalogue(data.info.n_items)
+    curve = Curve(data.train, test, metrics, spec["curve"]["every"], context.device) if metrics else None
+    model = _fit(parts, base, data, spec, context, curve, epochs)
+    save_file(_state(model), folder / _STATE)
+    rows = [row | {"rows": spec["selected_on"]} for entry in selects[place : place + 1] for row in entry.facts["curve"]]
+    rows += [row | {"rows": "test"} for row in curve.rows] if curve else []
+    varied = _chosen(spec["parts"], place)
+    return {
+        "selection": spec["selected_on"] or "fixed epochs",
+        "selected": ",".join([*([f"epochs={epochs}"] if epochs is not None else []), *varied]),
+        "curve": rows,
+        "acting": acting,
+        "state": state_hash(model),
+    }
+
+
+def _cut(data: Dataset) -> tuple[Dataset, HeldOut]:
+    train_rows, held_out = cut_latest(data.train)
+    info = DataInfo(data.info.name, data.info.n_users, data.info.n_items, len(train_rows))
+    return Dataset(info, train_rows, data.user_ids, data.item_ids), held_out
+
+
+def _best(entries: Sequence[Entry]) -> Entry | None:
+    """Return the selection with the highest value, the first of equal ones; None where there is none."""
+    return max(entries, key=lambda entry: float(entry.facts["value"])) if entries else None
+
+
+def _chosen(candidates: Sequence[Sequence[Held]], place: int) -> list[str]:
+    """Return the options in which candidates differ, as the chosen one has them."""
+    found = []
+    for number, part in enumerate(candidates[place]):
+        for key, value in part["options"].items():
+            if any(other[number]["options"][key] != value for other in candidates):
+                found.append(f"{part['name']}.{key}={value}")
+    return found
+
+
+def _parts(own: list[Held], base: Entry | None) -> tuple[list[Held], list[Held]]:
+    """Return the parts to train with, the model first, and those that act from the start of training."""
+    if base is None:
+        return own, own
+    acting: list[Held] = base.facts["acting"]
+    return [*acting, *own], acting
+
+
+def _fit(
+    parts: Sequence[Held],
+    base: Entry | None,
+    data: Dataset,
+    spec: Held,
+    context: Context,
+    curve: Curve | None,
+    epochs: int | None = None,
+) -> Recommender:
+    """Return the trained model of a step."""
+    model = _build(parts[0], data.info, spec["seed"])
+    objective: Objective = ModelLoss()
+    for held in parts[1:]:
+        part = part_of(held)
+        defense = make(part, {})
+        data = defense.prepare(data)
+        objective = defense.objective(objective, part.target)
+        if defense.warm_start and epochs is None:
+            epochs = part.option("epochs")
+    if base is not None:
+        model.load_state_dict(load_file(base.file(_STATE)))
+    model.to(context.device)
+    with _watched(curve):
+        model.fit(data, objective, generator(spec["seed"], "fit", spec["depth"]), epochs)
+    return model
+
+
+@contextlib.contextmanager
+def _watched(curve: Curve | None) -> Iterator[None]:
+    if curve is None:
+        yield
+        return
+    with watching(curve):
+        yield
+
+
+def _build(held: Held, info: DataInfo, seed: int) -> Recommender:
+    plugin = registry().get("model", held["name"])
+    made: Recommender = plugin(info, plugin.config_type(**held["options"]), generator(seed, "start"))
+    return made
+
+
+def _state(model: Recommender) -> dict[str, torch.Tensor]:
+    return {name: held.detach().cpu().contiguous() for name, held in model.state_dict().items()}
+
+
+def state_hash(model: Recommender) -> str:
+    """Return a hash of every parameter and buffer, names included."""
+    total = hashlib.blake2b(digest_size=16)
+    for name, held in sorted(_state(model).items()):
+        total.update(f"{name}{tuple(held.shape)}{held.dtype}".encode())
+        total.update(held.view(torch.uint8).numpy().tobytes() if held.ndim else str(held.item()).encode())
+    return total.hexdigest()
+
+
+def hash_all(models: Sequence[Recommender]) -> str:
+    """Return one hash of the states of several models, and of whether they are in training mode."""
+    text = ";".join(f"{state_hash(model)},{model.training}" for model in models)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def load_system(ref: Held, store: Store, data: Dataset, context: Context) -> Recommender:
+    """Return a trained system, ready to serve, its defenses' `serve` applied in order."""
+    entry = store.need(ref["train"])
+    model = _build(entry.facts["acting"][0], data.info, ref["seed"])
+    model.load_state_dict(load_file(entry.file(_STATE)))
+    model.to(context.device)
+    model.eval()
+    model.requires_grad_(False)
+    for held in ref["serve"]:
+        others = load_systems(held["systems"], store, data, context)
+        model = make(part_of(held["part"]), others).serve(model)
+    return model.eval()
+
+
+def load_systems(refs: Mapping[str, Held], store: Store, data: Dataset, context: Context) -> dict[str, System]:
+    """Return the systems that a part names, loaded."""
+    return {key: System(ref["name"], load_system(ref, store, data, context)) for key, ref in refs.items()}
