@@ -22,9 +22,10 @@ def checks() -> list[Check]:
     return sorted((made() for made in registry().found["check"].values()), key=lambda check: (check.number, check.name))
 
 
-def needs(cell: Cell) -> Mapping[str, Cell]:
-    """Return every cell that some check judges this one by."""
-    return {role: other for check in checks() for role, other in check.needs(cell).items()}
+def needs(cell: Cell, is_member: bool = False) -> Mapping[str, Cell]:
+    """Return every cell that some check judges this one by; a member of an ensemble is judged by fewer checks."""
+    asked = [check for check in checks() if check.of_members or not is_member]
+    return {role: other for check in asked for role, other in check.needs(cell).items()}
 
 
 def judge(results: Results) -> pd.DataFrame:

@@ -61,9 +61,7 @@ def matrix(
     ] = "auto",
     select: Annotated[
         str,
-        typer.Option(
-            metavar="METRIC", help="Select epochs and choices (eps=0.1|0.5) on validation rows."
-        ),
+        typer.Option(metavar="METRIC", help="Select epochs and choices (eps=0.1|0.5) on validation rows."),
     ] = "",
     every: Annotated[int, typer.Option(help="Epochs between two looks at the validation rows.")] = 10,
     patience: Annotated[int, typer.Option(help="Looks without a better value after which training stops.")] = 5,

@@ -89,8 +89,8 @@ class Cell:
         return f"{self.system.name} under {self.attack.text} at {self.norm}:{self.eps}, seed {self.seed}{fold}"
 
 
-#: What the audit asks for: role -> the other cell that it needs to judge a cell.
-Needs = Callable[[Cell], Mapping[str, Cell]]
+#: What the audit asks for: role -> the other cell that it needs to judge a cell; less for a mere member of an ensemble.
+Needs = Callable[[Cell, bool], Mapping[str, Cell]]
 
 
 @dataclass(frozen=True)

@@ -125,13 +125,14 @@ def plan(request: Request, needs: Needs) -> Plan:
     if not held:
         reasons = "; ".join(f"{skip.system}: {skip.reason}" for skip in made.skips)
         raise BadValue(f"nothing is left to measure ({reasons}); see `recshield plugins`")
-    for main in list(held.values()):
-        for cell in (main, *main.members()):
-            wanted = needs(cell) if cell.attack else {}
-            made.needs[cell.id] = {role: other.id for role, other in wanted.items()}
-            for other in wanted.values() if request.has_controls else ():
-                for one in (other, other.clean()):
-                    held.setdefault(one.id, dataclasses.replace(one, is_control=True))
+    mains = list(held.values())
+    members = [(one, True) for cell in mains for one in cell.members() if one.id not in held]
+    for cell, is_member in [*((cell, False) for cell in mains), *members]:
+        wanted = needs(cell, is_member) if cell.attack else {}
+        made.needs[cell.id] = {role: other.id for role, other in wanted.items()}
+        for other in wanted.values() if request.has_controls else ():
+            for one in (other, other.clean()):
+                held.setdefault(one.id, dataclasses.replace(one, is_control=True))
     for cell in list(held.values()):
         for one in cell.members():
             held.setdefault(one.id, one)

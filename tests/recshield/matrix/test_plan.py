@@ -161,7 +161,9 @@ def test_what_acts_from_the_start_goes_on_acting_in_a_warm_started_part(plant: C
     plant("defense", Sieve)
     made = plan(["mf+sieve+advreg"], [])
     trained = [step.spec for step in made.steps.values() if step.kind == "train"]
-    assert [[part["name"] for part in spec["defenses"]] for spec in trained] == [[], ["sieve"], ["sieve", "advreg"]]
+    names = [[[part["name"] for part in one] for one in spec["parts"]] for spec in trained]
+    # A warm-started part adds itself to what its base says acts from the start.
+    assert names == [[["mf"]], [["mf", "sieve"]], [["advreg"]]]
     assert trained[2]["base"] == next(key for key, step in made.steps.items() if step.spec is trained[1])
     with pytest.raises(BadSpec, match="a defense that trains from scratch stands before"):
         plan(["mf+advreg+sieve"], [])
