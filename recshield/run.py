@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from recshield.matrix import saved
 from recshield.matrix.budgets import BudgetRequest, check_targets
 from recshield.matrix.executors import Executor, Listener, Outcome
 from recshield.matrix.loading import Context
-from recshield.matrix.plan import Plan, Request, Selection, Step, plan
+from recshield.matrix.plan import Import, Plan, Request, Selection, Step, plan
 from recshield.matrix.results import Results, collect
 from recshield.matrix.store import Store
 from recshield.matrix.systems import ResolvedSystem, read_overrides, resolve_attack, resolve_system
@@ -117,7 +117,9 @@ def prepare(
     defenses: Sequence[str] = (),
     dataset: str = settings.DATASET,
     data_dir: str | None = None,
+    columns: str = "",
     filters: Sequence[str] = (),
+    split: str = "",
     budget: Sequence[str] = settings.BUDGET,
     goal: Sequence[str] = (settings.GOAL,),
     metrics: Sequence[str] = settings.METRICS,
@@ -131,6 +133,7 @@ def prepare(
     every: int = settings.SELECT_EVERY,
     patience: int = settings.SELECT_PATIENCE,
     curve: int = 0,
+    imports: Mapping[str, Import] | None = None,
 ) -> Prepared:
     """Check a request and plan it; raises before anything is computed. Arguments as for `run_matrix`."""
     _check(models, seeds, threads, device, controls)
@@ -162,6 +165,7 @@ def prepare(
         _selection(select, every, patience),
         curve,
         tuple(str(metric) for metric in wanted) if curve else (),
+        imports or {},
     )
     asked = {
         "models": list(models), "attacks": list(attacks), "defenses": list(defenses), "dataset": dataset,

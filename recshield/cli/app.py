@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from recshield.cli import audit, datasets, matrix, plugins, show
+from recshield.cli import audit, datasets, matrix, plugins, show, stages
 
 app = typer.Typer(
     name="recshield",
@@ -29,6 +29,9 @@ def _root(
 
 
 app.command("matrix")(matrix.matrix)
+app.command("train")(stages.train)
+app.command("attack")(stages.attack)
+app.command("evaluate")(stages.evaluate)
 app.command("show")(show.show)
 app.command("audit")(audit.audit)
 app.command("plugins")(plugins.plugins)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recshield.cli import options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -15,93 +17,69 @@ if TYPE_CHECKING:
 
 def matrix(
     models: Annotated[
-        str, typer.Option(metavar="SYSTEM,...", help="Systems: popular,mf,amf,mf+advreg:eps=1,epochs=50")
-    ],
+        str | None, typer.Option(metavar="SYSTEM,...", help="Systems: popular,mf,amf,mf+advreg:eps=0.1:0.5:1,epochs=50")
+    ] = None,
     attacks: Annotated[
-        str, typer.Option(metavar="ATTACK,...", help="Attacks: noise,fgsm,pgd@factors.item:steps=40")
-    ] = "",
+        str | None, typer.Option(metavar="ATTACK,...", help="Attacks: noise,fgsm,pgd@factors.item:steps=40,auto")
+    ] = None,
     defenses: Annotated[
-        str, typer.Option(metavar="DEFENSE,...", help="Put each behind every model: advreg:eps=1,continue")
-    ] = "",
-    dataset: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A name of `recshield datasets`, or a path.")
-    ] = "synthetic",
-    data_dir: Annotated[
-        str | None, typer.Option(help="Folder of the named data sets [default: RECSHIELD_DATA]")
+        str | None, typer.Option(metavar="DEFENSE,...", help="Put each behind every model: advreg:eps=1,continue")
     ] = None,
-    filter_: Annotated[
-        list[str] | None,
-        typer.Option("--filter", metavar="FILTER", help="Rows to keep, for example 'ratings>=4'; repeatable."),
+    dataset: options.Dataset = None,
+    data_dir: options.DataDir = None,
+    columns: options.Columns = None,
+    filter_: options.Filter = None,
+    split: options.Split = None,
+    budget: options.Budget = None,
+    goal: options.Goal = None,
+    metrics: options.Metrics = None,
+    seeds: options.Seeds = None,
+    data_seed: options.DataSeed = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    set_: options.Set = None,
+    controls: Annotated[
+        str | None,
+        typer.Option(help="auto: add the cells that the audit needs; none: leave them out.", show_default="auto"),
     ] = None,
-    budget: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="BUDGET",
-            help="[SURFACE=]NORM:EPS[,EPS...]; eps: 0.5, 10% or 0.5like(amf); repeatable. [default: l2:0.5]",
-        ),
+    select: options.Select = None,
+    every: options.Every = None,
+    patience: options.Patience = None,
+    curve: Annotated[
+        int | None,
+        typer.Option(help="Record a learning curve on the test rows every so many epochs; 0: none.", show_default="0"),
     ] = None,
-    goal: Annotated[
-        list[str] | None, typer.Option(metavar="GOAL", help="degrade or degrade:oracle; repeatable. [default: degrade]")
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="Options from a file; typed ones win.")
     ] = None,
-    metrics: Annotated[
-        str, typer.Option(metavar="METRIC,...", help="The first is the main one: ndcg@K, hr@K, mrr@K, auc.")
-    ] = "ndcg@100,hr@100",
-    seeds: Annotated[str, typer.Option(metavar="SEED,...", help="Of training and attack draws.")] = "0",
-    data_seed: Annotated[int, typer.Option(help="Of splits and of the attacks' negatives.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="Of each process; part of the results' identity.")] = 1,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the request as such a file; compute nothing.")
+    ] = False,
     jobs: Annotated[int, typer.Option(help="Processes; results do not depend on it.", min=1)] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder for the run [default: runs/DATASET-HASH]")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="OPTION", help="NAME.KEY=VALUE, for example mf.epochs=300; repeatable."),
-    ] = None,
-    controls: Annotated[
-        str, typer.Option(help="auto: add the cells that the audit needs; none: leave them out.")
-    ] = "auto",
-    select: Annotated[
-        str,
-        typer.Option(metavar="METRIC", help="Select epochs and choices (eps=0.1|0.5) on validation rows."),
-    ] = "",
-    every: Annotated[int, typer.Option(help="Epochs between two looks at the validation rows.")] = 10,
-    patience: Annotated[int, typer.Option(help="Looks without a better value after which training stops.")] = 5,
-    curve: Annotated[
-        int, typer.Option(help="Record a learning curve on the test rows every so many epochs; 0: none.")
-    ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print cells, steps and skips; compute nothing.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the figures and verdicts as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress and no table.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Cross models and defenses with attacks, and judge every figure."""
     from rich.console import Console
 
     from recshield import run
-    from recshield.core import specs
-    from recshield.core.settings import BUDGET, GOAL
+    from recshield.config import merged
     from recshield.matrix import saved
     from recshield.report.text import plain
 
-    prepared = run.prepare(
-        models=specs.split_list(models),
-        attacks=specs.split_list(attacks),
-        defenses=specs.split_list(defenses),
-        dataset=dataset,
-        data_dir=data_dir,
-        filters=filter_ or (),
-        budget=budget or BUDGET,
-        goal=goal or (GOAL,),
-        metrics=specs.split_list(metrics),
-        seeds=_seeds(seeds),
-        data_seed=data_seed,
-        device=device,
-        threads=threads,
-        overrides=set_ or (),
-        controls=controls,
-        select=select,
-        every=every,
-        patience=patience,
-        curve=curve,
-    )
+    given = {
+        "models": models, "attacks": attacks, "defenses": defenses, "dataset": dataset, "data_dir": data_dir,
+        "columns": columns, "filter": filter_, "split": split, "budget": budget, "goal": goal, "metrics": metrics,
+        "seeds": seeds, "data_seed": data_seed, "device": device, "threads": threads, "set": set_,
+        "controls": controls, "select": select, "every": every, "patience": patience, "curve": curve,
+    }  # fmt: skip
+    asked = merged(config, options.typed(given))
+    prepared = run.prepare(**asked.request())
+    if print_config:
+        typer.echo(asked.text(), nl=False)
+        return
     folder = out or Path("runs") / _folder_name(prepared)
     saved.check_target(folder)
     console = Console()
@@ -122,15 +100,6 @@ def matrix(
         for text in made.manifest["failed"] if quiet or json_ else ():
             typer.echo(f"failed: {plain(text)}", err=True)
         raise typer.Exit(1)
-
-
-def _seeds(text: str) -> list[int]:
-    from recshield.core.errors import BadValue
-
-    try:
-        return [int(piece) for piece in text.split(",") if piece.strip()]
-    except ValueError:
-        raise BadValue(f"seeds '{text}' cannot be read; write whole numbers, comma separated: 0,1,2") from None
 
 
 def _folder_name(prepared: Prepared) -> str:

@@ -45,6 +45,21 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Import:
+    """Weights that were trained before and saved.
+
+    Attributes:
+        file: safetensors.
+        digest: SHA-256 of the file.
+        facts: what the train step noted.
+    """
+
+    file: str
+    digest: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Request:
     """What to cross, with every name resolved."""
 
@@ -62,6 +77,7 @@ class Request:
     selection: Selection | None = None
     curve: int = 0  # epochs between two looks at the test rows, 0 = none
     curve_metrics: tuple[str, ...] = ()
+    imports: Mapping[str, Import] = field(default_factory=dict)  # identity of a training -> its weights
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,7 @@ class Step:
     """One piece of work, keyed by what goes into it.
 
     Attributes:
-        kind: data, select, train, attack or measure.
+        kind: data, select, train, import, attack or measure.
         spec: all that the step reads, JSON.
         parents: keys of the steps it loads.
         label: for people.
@@ -197,6 +213,7 @@ class _Trained:
 
     train: str
     selects: tuple[str, ...]
+    identity: str
 
 
 class _Planner:
@@ -278,6 +295,9 @@ class _Planner:
         varied = variants(parts if base is None else parts[-1:])
         if len(varied) > 1 and request.selection is None:
             raise BadValue(f"'{label}' leaves a choice open; --select METRIC says what it is chosen by")
+        identity = self._identity(varied, base, seed, depth)
+        if identity in request.imports:
+            return self._import(identity, data, label, parts)
         shared = {"data": data, "seed": seed, "depth": depth}
         selects = tuple(self._select(one, base, shared, label, parts) for one in varied) if request.selection else ()
         spec = shared | {
@@ -285,11 +305,27 @@ class _Planner:
             "base": base.train if base else None,
             "selects": list(selects),
             "selected_on": request.selection.rows if request.selection else "",
+            "identity": identity,
         }
         if request.curve:
             spec["curve"] = {"every": request.curve, "metrics": list(request.curve_metrics)}
         parents = [data, *([base.train] if base else []), *selects]
-        return _Trained(self._add("train", spec, parents, f"train {label}, seed {seed}", parts), selects)
+        return _Trained(self._add("train", spec, parents, f"train {label}, seed {seed}", parts), selects, identity)
+
+    def _identity(self, varied: list[tuple[Part, ...]], base: _Trained | None, seed: int, depth: int) -> str:
+        """Return a hash of what was asked for, whatever code and data it ran with."""
+        selection = dataclasses.asdict(self.request.selection) if self.request.selection else None
+        parts = [[part_spec(part) for part in one] for one in varied]
+        text = json.dumps([parts, base.identity if base else "", seed, depth, selection], sort_keys=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def _import(self, identity: str, data: str, label: str, parts: Sequence[Part]) -> _Trained:
+        """Plan the taking over of saved weights in place of a training."""
+        held = self.request.imports[identity]
+        spec: dict[str, Any] = {"identity": identity, "digest": held.digest, "facts": dict(held.facts), "data": data}
+        key = self._add("import", spec, [data], f"import {label}", parts)
+        self.made.steps[key].spec["file"] = held.file
+        return _Trained(key, (), identity)
 
     def _select(
         self, one: tuple[Part, ...], base: _Trained | None, shared: dict[str, Any], label: str, parts: Sequence[Part]

@@ -43,6 +43,7 @@ def compute(step: Step, store: Store, context: Context, folder: Path) -> Facts:
         "data": _data,
         "select": fitting.select,
         "train": fitting.train,
+        "import": fitting.take_over,
         "attack": _attack,
         "measure": _measure,
     }[step.kind]
