@@ -115,7 +115,7 @@ def _check_keys(path: Path, held: Mapping[Any, Any], lines: Mapping[str, int]) -
     for key in held:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            guess = f"; did you mean '{close[0]}'?" if close else ""
+            guess = f" (did you mean '{close[0]}'?)" if close else ""
             raise BadData.at(path, lines.get(key), f"no option '{key}'{guess}", f"allowed: {', '.join(known)}")
 
 

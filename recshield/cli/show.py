@@ -11,6 +11,7 @@ import typer
 def show(
     run: Annotated[Path, typer.Argument(help="Folder that `recshield matrix` wrote.")],
     timings: Annotated[bool, typer.Option("--timings", help="Print seconds and memory per step.")] = False,
+    curves: Annotated[bool, typer.Option("--curves", help="Print the learning curves.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the figures and verdicts as JSON.")] = False,
 ) -> None:
     """Print a saved run."""
@@ -28,3 +29,5 @@ def show(
     terminal.show(console, made.table, made.verdicts, made.manifest)
     if timings:
         terminal.show_timings(console, made.timings)
+    if curves:
+        terminal.show_curves(console, made.results.curves)

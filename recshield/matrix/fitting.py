@@ -74,10 +74,12 @@ def train(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
     save_file(_state(model), folder / _STATE)
     rows = [row | {"rows": spec["selected_on"]} for entry in selects[place : place + 1] for row in entry.facts["curve"]]
     rows += [row | {"rows": "test"} for row in curve.rows] if curve else []
-    varied = _chosen(spec["parts"], place)
+    found = [f"epochs={epochs}"] if epochs is not None else []
+    own = ",".join([*found, *_chosen(spec["parts"], place)])
+    before = str(base.facts["selected"]) if base else ""
     return {
         "selection": spec["selected_on"] or "fixed epochs",
-        "selected": ",".join([*([f"epochs={epochs}"] if epochs is not None else []), *varied]),
+        "selected": "; ".join(text for text in (before, own) if text),
         "curve": rows,
         "acting": acting,
         "state": state_hash(model),

@@ -160,6 +160,22 @@ def show_timings(console: Console, timings: pd.DataFrame) -> None:
     console.print(drawn)
 
 
+def show_curves(console: Console, curves: pd.DataFrame) -> None:
+    """Print every learning curve: a line per look, a column per quantity."""
+    if curves.empty:
+        console.print("no learning curve was recorded; run the matrix with --curve or --select")
+    for (label, rows), held in curves.groupby(["label", "rows"], sort=False):
+        console.print()
+        console.print(safe(f"{label}, {rows} rows", "bold"))
+        wide = held.pivot(index="epoch", columns="quantity", values="value")
+        drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("epoch", *wide.columns):
+            drawn.add_column(plain(str(name)), justify="right")
+        for epoch, values in wide.iterrows():
+            drawn.add_row(str(epoch), *(f"{value:.4f}" if value < 10 else f"{value:,.0f}" for value in values))
+        console.print(drawn)
+
+
 def show_verdicts(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) -> None:
     """Print every finding of every cell."""
     names = {row["cell"]: _name(row) for row in table[table["attack"] != "none"].to_dict("records")}
