@@ -21,7 +21,7 @@ from recshield.core.interfaces import Goal
 from recshield.core.registry import registry
 from recshield.core.specs import split_list
 from recshield.data.catalogue import resolve
-from recshield.evaluation.metrics import MetricAtK
+from recshield.evaluation.metrics import MetricAtK, extras_for
 from recshield.matrix import saved
 from recshield.matrix.budgets import BudgetRequest, check_targets
 from recshield.matrix.executors import Executor, Listener, Outcome
@@ -139,6 +139,7 @@ def prepare(
     wanted = tuple(dict.fromkeys(MetricAtK.parse(metric) for metric in metrics))
     if not wanted:
         raise BadValue("no metric was given; name at least one, for example ndcg@100")
+    wanted[0].check_main()
     source = resolve(dataset, data_dir, filters)
     request = Request(
         tuple(systems.values()),
@@ -152,6 +153,7 @@ def prepare(
         threads,
         texts,
         controls == "auto",
+        extras_for(wanted, data_seed),
     )
     asked = {
         "models": list(models), "attacks": list(attacks), "defenses": list(defenses), "dataset": dataset,

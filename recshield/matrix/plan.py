@@ -20,6 +20,7 @@ from recshield.core.errors import BadValue
 from recshield.core.interfaces import Goal
 from recshield.core.surfaces import covers
 from recshield.data.catalogue import DataSource
+from recshield.evaluation.ranking import NOTHING, Extras
 from recshield.matrix.budgets import BudgetRequest, sizes_for
 from recshield.matrix.cells import Cell, Needs, Skip
 from recshield.matrix.systems import Overrides, Part, ResolvedSystem, is_fitted, resolve_system
@@ -40,6 +41,7 @@ class Request:
     threads: int = settings.THREADS
     overrides: Overrides = field(default_factory=dict)
     has_controls: bool = True
+    extras: Extras = NOTHING
 
 
 @dataclass(frozen=True)
@@ -247,6 +249,7 @@ class _Planner:
             attack = self._attack(cell, ref, loads, plugins)
         is_hashed = cell.attack is None or cell.eps.value == 0
         spec = {"system": ref, "data": data, "attack": attack or None, "hash": is_hashed}
+        spec["extras"] = self.request.extras.content()
         parents = [*loads, *([attack] if attack else [])]
         measure = self._add("measure", spec, parents, f"measure {cell}", plugins)
         return CellSteps(ref["train"], attack, measure)

@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recshield.core.surfaces import family
+from recshield.evaluation.background import Background
 from recshield.evaluation.effect import relative_change
-from recshield.evaluation.metrics import MetricAtK
+from recshield.evaluation.metrics import Figure, MetricAtK
 from recshield.matrix.cells import Cell
 from recshield.matrix.executors import Outcome
 from recshield.matrix.plan import Plan
@@ -40,6 +41,7 @@ class Results:
         steps: one row per cell: all that the audit needs.
         timings: one row per step.
         metrics: as asked for; the first is the main one.
+        aggregates: those of them whose figure is no mean of values per user.
         perturbations: cell -> file.
     """
 
@@ -49,6 +51,7 @@ class Results:
     timings: pd.DataFrame
     metrics: tuple[str, ...]
     perturbations: dict[str, Path] = field(default_factory=dict)
+    aggregates: tuple[str, ...] = ()
     _values: dict[str, pd.DataFrame] = field(default_factory=dict)
     _facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -82,18 +85,21 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
     """Return the results of a plan whose steps are in the store; cells whose steps failed are left out."""
     data, test = load_data(store.need(plan.data_key))
     user_ids = data.user_ids[test.users]
+    background = Background(data.train, test)
     names = tuple(str(metric) for metric in metrics)
-    values: dict[str, dict[str, NDArray[Any]]] = {}
+    firsts: dict[str, NDArray[Any]] = {}
+    figures: dict[str, dict[str, Figure]] = {}
     noted: list[dict[str, Any]] = []
     results = Results(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), names)
+    results.aggregates = tuple(str(metric) for metric in metrics if not metric.plugin.is_mean())
     for cell in plan.cells:
         behind, clean = plan.steps_of[cell.id], plan.steps_of[cell.clean().id]
         if any(key in outcome.failed for key in (behind.train, behind.attack, behind.measure, clean.measure)):
             continue
         measured = store.need(behind.measure)
-        ranks = load_ranks(measured, test)
-        first = np.minimum.reduceat(ranks.ranks, ranks.indptr[:-1])
-        values[cell.id] = {"rank": first} | {str(metric): metric.per_user(ranks) for metric in metrics}
+        ranks = load_ranks(measured, test, background)
+        firsts[cell.id] = np.minimum.reduceat(ranks.ranks, ranks.indptr[:-1])
+        figures[cell.id] = {str(metric): metric.measure(ranks) for metric in metrics}
         attack = store.need(behind.attack) if behind.attack else None
         if attack is not None:
             results.perturbations[cell.id] = attack.file("delta.safetensors")
@@ -107,8 +113,8 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
     if not noted:
         return results
     results.steps = pd.DataFrame(noted)
-    results.per_user = _per_user(values, user_ids)
-    results.table = _table(noted, values, metrics)
+    results.per_user = _per_user(firsts, figures, user_ids)
+    results.table = _table(noted, figures, metrics)
     results.timings = _timings(plan, store, outcome)
     return results
 
@@ -174,29 +180,34 @@ def _labels(facts: Mapping[str, Any]) -> str:
 
 
 def _table(
-    noted: list[dict[str, Any]], values: Mapping[str, Mapping[str, NDArray[Any]]], metrics: Sequence[MetricAtK]
+    noted: list[dict[str, Any]], figures: Mapping[str, Mapping[str, Figure]], metrics: Sequence[MetricAtK]
 ) -> pd.DataFrame:
     rows = []
     for facts in noted:
         is_clean = facts["attack"] == "none"
         for metric in metrics:
-            clean = float(values[facts["clean_cell"]][str(metric)].mean())
-            attacked = math.nan if is_clean else float(values[facts["cell"]][str(metric)].mean())
+            figure = figures[facts["cell"]][str(metric)]
+            clean = figures[facts["clean_cell"]][str(metric)].value
+            attacked = math.nan if is_clean else figure.value
             shared = {key: facts[key] for key in COLUMNS if key in facts}
             rows.append(
                 shared
-                | {"metric": metric.name, "k": metric.k, "clean": clean, "attacked": attacked, "verdict": ""}
+                | {"metric": metric.column, "k": metric.k, "n_users": figure.n_users}
+                | {"clean": clean, "attacked": attacked, "verdict": ""}
                 | {"change": attacked - clean, "relative_change": relative_change(attacked, clean)}
-                | {"labels": _labels(facts)}
+                | {"labels": "; ".join(filter(None, (_labels(facts), metric.label)))}
             )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _per_user(values: Mapping[str, Mapping[str, NDArray[Any]]], user_ids: NDArray[np.generic]) -> pd.DataFrame:
-    frames = [
-        pd.DataFrame({"cell": pd.Categorical([cell] * len(user_ids), list(values)), "user": user_ids, **held})
-        for cell, held in values.items()
-    ]
+def _per_user(
+    firsts: Mapping[str, NDArray[Any]], figures: Mapping[str, Mapping[str, Figure]], user_ids: NDArray[np.generic]
+) -> pd.DataFrame:
+    frames = []
+    for cell, first in firsts.items():
+        head = {"cell": pd.Categorical([cell] * len(user_ids), list(firsts)), "user": user_ids, "rank": first}
+        held = {name: one.per_user for name, one in figures[cell].items() if one.per_user is not None}
+        frames.append(pd.DataFrame(head | held))
     return pd.concat(frames, ignore_index=True)
 
 
