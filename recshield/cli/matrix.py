@@ -44,7 +44,10 @@ def matrix(
         list[str] | None, typer.Option(metavar="GOAL", help="degrade or degrade:oracle; repeatable. [default: degrade]")
     ] = None,
     metrics: Annotated[
-        str, typer.Option(metavar="METRIC,...", help="The first is the main one: ndcg@K, hr@K, mrr@K, auc.")
+        str,
+        typer.Option(
+            metavar="METRIC,...", help="The first is the main one: ndcg@10,auc,coverage@10,hr@10/users:active"
+        ),
     ] = "ndcg@100,hr@100",
     seeds: Annotated[str, typer.Option(metavar="SEED,...", help="Of training and attack draws.")] = "0",
     data_seed: Annotated[int, typer.Option(help="Of splits and of the attacks' negatives.")] = 0,

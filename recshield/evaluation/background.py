@@ -49,7 +49,7 @@ class Background:
         Most training rows first, of equal ones the smallest item id first; the item that reaches 80 % is in the head.
         All others, those without a training row included, are the long tail.
 
-        Source: Abdollahpouri et al. 2019, arXiv:1901.07555, section 3 (a tail of 20 % of the rows).
+        Source: Abdollahpouri et al. 2019, arXiv:1901.07555; the 80 % and the crossing item as in Elliot.
         """
         order = np.argsort(-self.popularity, kind="stable")
         reached = np.cumsum(self.popularity[order]) * 100 >= HEAD_PERCENT * len(self.train)

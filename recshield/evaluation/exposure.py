@@ -29,7 +29,7 @@ class Coverage(Metric):
 
     The catalogue holds the items of training and test rows. Elliot's ItemCoverage is the count without the division.
 
-    Source: Herlocker et al. 2004, doi:10.1145/963770.963772, section 4.4 (catalogue coverage); Elliot (ItemCoverage).
+    Source: Herlocker et al. 2004, doi:10.1145/963770.963772 (catalogue coverage); Elliot (ItemCoverage).
     """
 
     name = "coverage"
@@ -109,7 +109,7 @@ class Entropy(Metric):
 class AveragePopularity(Metric):
     """Average recommendation popularity: the mean number of training rows of the items in a user's list.
 
-    Source: Yin et al. 2012, arXiv:1205.6700; Abdollahpouri et al. 2019, arXiv:1901.07555, section 5.2; Elliot (ARP).
+    Source: Yin et al. 2012, arXiv:1205.6700; Abdollahpouri et al. 2019, arXiv:1901.07555; Elliot (ARP).
     """
 
     name = "arp"
@@ -128,7 +128,7 @@ class LongTailShare(Metric):
 
     The short head is the most popular items that make up 80 % of the training rows (`Background.is_head`).
 
-    Source: Abdollahpouri et al. 2019, arXiv:1901.07555, section 5.2; Elliot (APLT).
+    Source: Abdollahpouri et al. 2019, arXiv:1901.07555; Elliot (APLT).
     """
 
     name = "aplt"
@@ -146,7 +146,7 @@ class LongTailCoverage(Metric):
 
     By this formula it is a mean over users of a count: K times `aplt` where every list is full. Long tail: as `aplt`.
 
-    Source: Abdollahpouri et al. 2019, arXiv:1901.07555, section 5.2; Elliot (ACLT).
+    Source: Abdollahpouri et al. 2019, arXiv:1901.07555; Elliot (ACLT).
     """
 
     name = "aclt"

@@ -80,7 +80,10 @@ def relevant_above(ranks: Ranks) -> NDArray[np.int64]:
 
 
 class HitRatio(Metric):
-    """1 where a test item is among the first K, else 0."""
+    """1 where a test item is among the first K, else 0.
+
+    Source: He et al. 2018, arXiv:1808.03908, section 4.1.2.
+    """
 
     name = "hr"
     description = "hit ratio: share of users with a test item among the first K"

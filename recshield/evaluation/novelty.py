@@ -25,7 +25,7 @@ class FreeDiscovery(Metric):
     else 0. p(i | seen) is the item's share of all (user, item) pairs of the training rows; an item without any counts
     as the rarest that has one. Places are the ranks, in which ties count against the model.
 
-    Source: Vargas and Castells 2011, doi:10.1145/2043932.2043955, sections 4 and 5; discount and novelty as in Elliot.
+    Source: Vargas and Castells 2011, doi:10.1145/2043932.2043955; discount and novelty as in Elliot.
     """
 
     name = "efd"
@@ -45,7 +45,7 @@ class PopularityComplement(Metric):
     p(seen | i) is the share of the users with a training row who have one of the item. C, disc, rel and places are
     those of `efd`.
 
-    Source: Vargas and Castells 2011, doi:10.1145/2043932.2043955, sections 4 and 5; discount and novelty as in Elliot.
+    Source: Vargas and Castells 2011, doi:10.1145/2043932.2043955; discount and novelty as in Elliot.
     """
 
     name = "epc"

@@ -79,7 +79,7 @@ def draw_candidates(
     Returns:
         (n_rows, n) int32 item ids; -1 where a user has fewer items left.
 
-    Source: Krichene and Rendle 2020, doi:10.1145/3394486.3403226, section 3.
+    Source: Krichene and Rendle 2020, doi:10.1145/3394486.3403226.
     """
     last = len(test.users) if last is None else min(last, len(test.users))
     indptr = test.indptr[first : last + 1]
