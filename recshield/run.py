@@ -22,7 +22,7 @@ from recshield.core.registry import registry
 from recshield.core.specs import split_list
 from recshield.core.sweeps import expand
 from recshield.data.catalogue import resolve
-from recshield.evaluation.metrics import MetricAtK
+from recshield.evaluation.metrics import MetricAtK, extras_for
 from recshield.matrix import saved
 from recshield.matrix.budgets import BudgetRequest, check_targets
 from recshield.matrix.executors import Executor, Listener, Outcome
@@ -149,6 +149,7 @@ def prepare(
     wanted = tuple(dict.fromkeys(MetricAtK.parse(metric) for metric in metrics))
     if not wanted:
         raise BadValue("no metric was given; name at least one, for example ndcg@100")
+    wanted[0].check_main()
     source = resolve(dataset, data_dir, filters)
     request = Request(
         tuple(systems.values()),
@@ -166,6 +167,7 @@ def prepare(
         curve,
         tuple(str(metric) for metric in wanted) if curve else (),
         imports or {},
+        extras_for(wanted, data_seed),
     )
     asked = {
         "models": list(models), "attacks": list(attacks), "defenses": list(defenses), "dataset": dataset,
@@ -190,6 +192,7 @@ def _selection(text: str, every: int, patience: int) -> Selection | None:
     if colon and head.strip() not in ("test", "validation"):
         raise BadValue(f"select '{text}' is not known; write METRIC, for example ndcg@100, or test:METRIC")
     metric = MetricAtK.parse(rest if colon else text)
+    metric.check_main()
     return Selection(str(metric), head.strip() if colon else "validation", every, patience)
 
 

@@ -21,7 +21,7 @@ from recshield import run
 from recshield.core.errors import BadData, BadValue, OutputRefused, RecshieldError
 from recshield.core.registry import registry
 from recshield.core.surfaces import View
-from recshield.evaluation.ranking import rank
+from recshield.evaluation.measuring import measure_all
 from recshield.matrix.executors import Executor, Listener
 from recshield.matrix.fitting import load_system
 from recshield.matrix.loading import Context, load_data
@@ -245,8 +245,9 @@ def evaluate(
         views["attacked"] = model.lower(View(_delta(Saved.load(perturbation, PERTURBATION), saved, context)))
     figures: dict[str, dict[str, float]] = {}
     for name, view in views.items():
-        ranks = rank(_scorer(model, view), data.train, test, device=torch.device(context.device))
-        figures[name] = {str(metric): float(metric.per_user(ranks).mean()) for metric in prepared.metrics}
+        device, data_seed = torch.device(context.device), made.request.data_seed
+        found = measure_all(_scorer(model, view), data.train, test, prepared.metrics, device, data_seed)
+        figures[name] = {metric: figure.value for metric, figure in found.items()}
     return [
         {"metric": str(metric)} | {name: held[str(metric)] for name, held in figures.items()}
         for metric in prepared.metrics

@@ -46,6 +46,9 @@ ATTACK_TRIPLETS = 32_768
 #: Users scored at once; more than 128 falls out of the cache.
 RANKING_USERS = 128
 
+#: The most popular items that make up this percentage of the training rows are the short head, the rest the long tail.
+HEAD_PERCENT = 80
+
 #: Relative slack of a measured norm over eps (check 2).
 BUDGET_TOLERANCE = 1e-4
 #: Relative slack of the multi-step attack's loss (check 7).

@@ -1,7 +1,18 @@
 """Ranking, metrics and effects."""
 
+from recshield.evaluation.background import Background
 from recshield.evaluation.effect import Effect, difference, relative_change
 from recshield.evaluation.metrics import Metric, MetricAtK
-from recshield.evaluation.ranking import Ranks, rank
+from recshield.evaluation.ranking import Extras, Ranks, rank
 
-__all__ = ["Effect", "Metric", "MetricAtK", "Ranks", "difference", "rank", "relative_change"]
+__all__ = [
+    "Background",
+    "Effect",
+    "Extras",
+    "Metric",
+    "MetricAtK",
+    "Ranks",
+    "difference",
+    "rank",
+    "relative_change",
+]

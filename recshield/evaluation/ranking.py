@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,44 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recshield.core.compiled import kernel
-from recshield.core.errors import NonFiniteScores
+from recshield.core.errors import BadValue, NonFiniteScores
 from recshield.core.settings import RANKING_USERS
 from recshield.data.interactions import HeldOut, Interactions
+from recshield.evaluation.background import Background
+from recshield.evaluation.sampling import draw_candidates
 
 _HASH_SEED = 0x5EED
+#: Every which item is looked at to guess a threshold for the lists.
+_STRIDE = 8
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is kept beside the full ranks.
+
+    Attributes:
+        list_length: of the lists of items ranked first; 0 = none are kept.
+        samples: sizes of the draws of candidates that test rows are ranked among, too; ascending.
+        data_seed: of those draws.
+    """
+
+    list_length: int = 0
+    samples: tuple[int, ...] = ()
+    data_seed: int = 0
+
+    def content(self) -> dict[str, Any]:
+        """Return what it means, for keys; empty where nothing is kept."""
+        lists = {"lists": self.list_length} if self.list_length else {}
+        return lists | ({"samples": list(self.samples), "data_seed": self.data_seed} if self.samples else {})
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Extras:
+        """Return what `content` described."""
+        return cls(content.get("lists", 0), tuple(content.get("samples", ())), content.get("data_seed", 0))
+
+
+#: Full ranks alone.
+NOTHING = Extras()
 
 
 @dataclass(frozen=True)
@@ -31,6 +65,9 @@ class Ranks:
         ranks: (n_rows,) int32 number of other candidates whose score is at least the test item's (0 = first).
         candidates: (n_rows,) int32 number of candidates, the test item included.
         score_hash: hash over every score of every evaluated user, or "" where it was not asked for.
+        lists: (n_evaluated, K) int32 items ranked first, -1 beyond the user's last candidate; None where not asked for.
+        sampled: size of a draw -> (n_rows,) int32 number of drawn candidates whose score is at least the test item's.
+        background: what the training rows say, for the metrics that read it.
     """
 
     users: NDArray[np.int32]
@@ -39,6 +76,21 @@ class Ranks:
     ranks: NDArray[np.int32]
     candidates: NDArray[np.int32]
     score_hash: str = ""
+    lists: NDArray[np.int32] | None = None
+    sampled: Mapping[int, NDArray[np.int32]] = field(default_factory=dict)
+    background: Background | None = None
+
+    def first(self, k: int) -> NDArray[np.int32]:
+        """Return the (n_evaluated, k) items ranked first, -1 beyond a user's last candidate, or raise BadValue."""
+        if self.lists is None or self.lists.shape[1] < k:
+            raise BadValue(f"no lists of {k} items were kept; a metric that reads them says `needs_lists = True`")
+        return self.lists[:, :k]
+
+    def known(self) -> Background:
+        """Return what the training rows say, or raise BadValue."""
+        if self.background is None:
+            raise BadValue("these ranks came without their data; make them with `background=Background(train, test)`")
+        return self.background
 
 
 @kernel(reorder=False)
@@ -83,6 +135,86 @@ def _count_ranks(
 
 
 @kernel(reorder=False)
+def _fill_lists(
+    scores: NDArray[np.float32],
+    users: NDArray[np.int32],
+    test_indptr: NDArray[np.int64],
+    test_items: NDArray[np.int32],
+    seen_indptr: NDArray[np.int64],
+    seen_items: NDArray[np.int32],
+    best: NDArray[np.float32],
+    lists: NDArray[np.int32],
+) -> None:
+    """Fill the items ranked first of a chunk of users; of equal scores the smallest item id stands first.
+
+    A threshold that a few more than K items reach is read off every `_STRIDE`-th item: the smallest of its `best`
+    scores. What reaches it is sorted; where that turns out to be fewer than K items, all candidates are.
+    """
+    n_items, k = scores.shape[1], lists.shape[1]
+    line = np.empty(n_items, np.float32)
+    bits = line.view(np.uint32)
+    keys = np.empty(n_items, np.uint64)
+    is_over = np.zeros((n_items + 7) // 8 * 8, np.bool_)
+    words = is_over.view(np.uint64)  # eight at a time
+    lowest = np.float32(-np.inf)
+    for row in range(scores.shape[0]):
+        for item in range(n_items):
+            line[item] = scores[row, item] + np.float32(0.0)  # minus zero becomes zero
+        for place in range(seen_indptr[users[row]], seen_indptr[users[row] + 1]):
+            line[seen_items[place]] = lowest
+        for spot in range(test_indptr[row], test_indptr[row + 1]):
+            line[test_items[spot]] = scores[row, test_items[spot]] + np.float32(0.0)
+        best[:] = lowest
+        for item in range(0, n_items, _STRIDE):
+            if line[item] > best[0]:
+                place = 1
+                while place < len(best) and best[place] < line[item]:
+                    best[place - 1] = best[place]
+                    place += 1
+                best[place - 1] = line[item]
+        least, n_held = best[0], 0
+        for _ in range(2):
+            n_held, n_equal = 0, 0
+            for item in range(n_items):
+                is_over[item] = line[item] >= least
+            for word in range(len(words)):
+                start = 8 * word
+                for item in range(start, min(start + 8, n_items) if words[word] else start):
+                    is_equal = line[item] == least
+                    # Of those at the threshold, the K smallest ids are enough; masked items never count.
+                    if line[item] > least or (is_equal and n_equal < k and least > lowest):
+                        turn = np.uint32(0xFFFFFFFF) if bits[item] >> np.uint32(31) else np.uint32(0x80000000)
+                        keys[n_held] = (np.uint64(bits[item] ^ turn) << np.uint64(32)) | np.uint64(0xFFFFFFFF - item)
+                        n_held += 1
+                        n_equal += is_equal
+            if n_held >= k:
+                break
+            least = lowest
+        keys[:n_held].sort()
+        for place in range(k):
+            key = keys[max(n_held - 1 - place, 0)] & np.uint64(0xFFFFFFFF)
+            lists[row, place] = np.int64(0xFFFFFFFF) - np.int64(key) if place < n_held else -1
+
+
+@kernel(reorder=False)
+def _count_drawn(
+    scores: NDArray[np.float32],
+    test_indptr: NDArray[np.int64],
+    test_items: NDArray[np.int32],
+    drawn: NDArray[np.int32],
+    n_drawn: int,
+    ranks: NDArray[np.int32],
+) -> None:
+    """Fill the ranks of a chunk's test rows among the first `n_drawn` of their drawn candidates."""
+    for row in range(scores.shape[0]):
+        for spot in range(test_indptr[row], test_indptr[row + 1]):
+            own, n_above = scores[row, test_items[spot]], 0
+            for other in drawn[spot - test_indptr[0], :n_drawn]:
+                n_above += int(other >= 0 and scores[row, other] >= own)
+            ranks[spot] = n_above
+
+
+@kernel(reorder=False)
 def _hash_rows(bits: NDArray[np.uint32], weights: NDArray[np.uint64], rows: NDArray[np.uint64]) -> None:
     """Fill one multilinear 64-bit hash per row of scores, given as their bits."""
     for row in range(bits.shape[0]):
@@ -99,6 +231,7 @@ def rank(
     *,
     device: torch.device | None = None,
     is_hashed: bool = False,
+    extras: Extras = NOTHING,
     chunk: int = RANKING_USERS,
 ) -> Ranks:
     """Rank every test item among all items its user has no training row with.
@@ -112,6 +245,7 @@ def rank(
         test: rows to rank.
         device: where `score` wants its users.
         is_hashed: also hash all scores, to compare two runs bit for bit.
+        extras: lists and sampled ranks to keep, from the same scores. In the lists equal scores stand by item id.
         chunk: users scored at once; memory is chunk x n_items scores.
 
     Returns:
@@ -123,6 +257,10 @@ def rank(
     ranks, candidates = np.empty(len(test), np.int32), np.empty(len(test), np.int32)
     weights = np.random.default_rng(_HASH_SEED).integers(1, 2**64, train.n_items, dtype=np.uint64)
     digest = hashlib.blake2b(digest_size=16)
+    lists = np.empty((len(test.users), extras.list_length), np.int32)
+    sampled = {n: np.empty(len(test), np.int32) for n in extras.samples}
+    mean = extras.list_length / _STRIDE  # four standard deviations more are enough nearly always
+    best = np.empty(math.ceil(mean + 4 * math.sqrt(mean)) + 1, np.float32)
     with torch.no_grad():
         for start in range(0, len(test.users), chunk):
             users = test.users[start : start + chunk]
@@ -139,7 +277,16 @@ def rank(
                 rows = np.empty(len(users), np.uint64)
                 _hash_rows(scores.view(np.uint32), weights, rows)
                 digest.update(rows.tobytes())
-    return Ranks(test.users, test.indptr, test.items, ranks, candidates, digest.hexdigest() if is_hashed else "")
+            if extras.list_length:
+                own = lists[start : start + chunk]
+                _fill_lists(scores, users, indptr, test.items, *train.members, best, own)
+            if sampled:
+                drawn = draw_candidates(train, test, max(sampled), extras.data_seed, start, start + chunk)
+                for n, counts in sampled.items():
+                    _count_drawn(scores, indptr, test.items, drawn, n, counts)
+    hashed = digest.hexdigest() if is_hashed else ""
+    kept = lists if extras.list_length else None
+    return Ranks(test.users, test.indptr, test.items, ranks, candidates, hashed, kept, sampled)
 
 
 def _as_array(scores: Tensor, n_users: int, n_items: int) -> NDArray[Any]:

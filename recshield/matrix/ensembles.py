@@ -8,19 +8,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from recshield.evaluation.metrics import Figure, MetricAtK, mean_of_counted
 
 
-def worst(members: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Return each user's largest rank and lowest value of every metric over the members.
+def worst(members: Sequence[Mapping[str, Figure]], metrics: Sequence[MetricAtK]) -> dict[str, Figure]:
+    """Return each user's lowest value of every accuracy metric over the members.
+
+    A metric that is no accuracy, or no mean over users, has no worst case per user: its figure is NaN.
 
     Args:
-        members: per attack, `rank` and the metrics -> (n_evaluated,) values of the same users in the same order.
+        members: per attack, metric -> figure over the same users in the same order.
+        metrics: as asked for.
     """
-    found: dict[str, NDArray[Any]] = {}
-    for name in members[0]:
-        stacked = np.stack([held[name] for held in members])
-        found[name] = stacked.max(axis=0) if name == "rank" else stacked.min(axis=0)
+    found = {}
+    for metric in metrics:
+        held = [figures[str(metric)] for figures in members]
+        values = [one.per_user for one in held if one.per_user is not None]
+        if not values:
+            found[str(metric)] = Figure(math.nan, held[0].n_users, None)
+            continue
+        plugin = metric.plugin
+        lowest = np.min(values, axis=0)
+        if not (plugin.is_accuracy and plugin.is_higher_better and plugin.is_mean()):
+            lowest = np.full_like(lowest, np.nan)
+        found[str(metric)] = Figure(mean_of_counted(lowest), int((~np.isnan(lowest)).sum()), lowest)
     return found
 
 

@@ -17,6 +17,7 @@ from recshield.core.errors import BadValue
 from recshield.core.interfaces import Goal
 from recshield.core.surfaces import covers
 from recshield.data.catalogue import DataSource
+from recshield.evaluation.ranking import NOTHING, Extras
 from recshield.matrix.budgets import BudgetRequest, sizes_for
 from recshield.matrix.cells import Cell, Needs, Skip
 from recshield.matrix.code import code_hash
@@ -78,6 +79,7 @@ class Request:
     curve: int = 0  # epochs between two looks at the test rows, 0 = none
     curve_metrics: tuple[str, ...] = ()
     imports: Mapping[str, Import] = field(default_factory=dict)  # identity of a training -> its weights
+    extras: Extras = NOTHING
 
 
 @dataclass(frozen=True)
@@ -351,6 +353,7 @@ class _Planner:
             attack = self._attack(cell, ref, loads, plugins)
         is_hashed = cell.attack is None or cell.eps.value == 0
         spec = {"system": ref, "data": data, "attack": attack or None, "hash": is_hashed}
+        spec["extras"] = self.request.extras.content()
         parents = [*loads, *([attack] if attack else [])]
         measure = self._add("measure", spec, parents, f"measure {cell}", plugins)
         return CellSteps(data, ref["train"], attack, measure)

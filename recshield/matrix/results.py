@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recshield.core.surfaces import family
+from recshield.evaluation.background import Background
 from recshield.evaluation.effect import relative_change
-from recshield.evaluation.metrics import MetricAtK
+from recshield.evaluation.metrics import Figure, MetricAtK
 from recshield.matrix.cells import Cell
 from recshield.matrix.ensembles import joined, worst
 from recshield.matrix.executors import Outcome
@@ -46,6 +47,7 @@ class Results:
         timings: one row per step.
         curves: one row per look at a model in training: step, rows looked at, epoch, quantity, value.
         metrics: as asked for; the first is the main one.
+        aggregates: those of them whose figure is no mean of values per user.
         perturbations: cell -> file.
     """
 
@@ -56,6 +58,7 @@ class Results:
     metrics: tuple[str, ...]
     curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CURVE_COLUMNS)))
     perturbations: dict[str, Path] = field(default_factory=dict)
+    aggregates: tuple[str, ...] = ()
     _values: dict[str, pd.DataFrame] = field(default_factory=dict)
     _facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -88,11 +91,14 @@ class Results:
 def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[MetricAtK]) -> Results:
     """Return the results of a plan whose steps are in the store; cells whose steps failed are left out."""
     names = tuple(str(metric) for metric in metrics)
-    tests = [load_data(store.need(key)) for key in plan.data_keys]
-    values: dict[str, dict[str, NDArray[Any]]] = {}
+    folds = [(*load_data(store.need(key)),) for key in plan.data_keys]
+    backgrounds = [Background(data.train, test) for data, test in folds]
+    firsts: dict[str, NDArray[Any]] = {}
+    figures: dict[str, dict[str, Figure]] = {}
     user_ids: dict[str, NDArray[Any]] = {}
     noted: dict[str, dict[str, Any]] = {}
     results = Results(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), names)
+    results.aggregates = tuple(str(metric) for metric in metrics if not metric.plugin.is_mean())
     # An ensemble's cell is made of its members' cells, which therefore come first.
     for cell in sorted(plan.cells, key=lambda one: bool(plan.members[one.id])):
         behind, clean = plan.steps_of[cell.id], plan.steps_of[cell.clean().id]
@@ -100,19 +106,20 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
         members = plan.members[cell.id]
         if any(key in outcome.failed for key in keys) or not all(one in noted for one in members):
             continue
-        data, test = tests[cell.fold]
+        data, test = folds[cell.fold]
         trained = store.need(behind.train).facts
         shared = _note(cell, plan) | {"n_users": len(test.users)}
         shared |= {"selection": trained["selection"], "selected": trained["selected"]}
         user_ids[cell.id] = data.user_ids[test.users]
         if members:
-            values[cell.id] = worst([values[one] for one in members])
+            firsts[cell.id] = np.max([firsts[one] for one in members], axis=0)
+            figures[cell.id] = worst([figures[one] for one in members], metrics)
             noted[cell.id] = joined([noted[one] for one in members]) | shared
             continue
         measured = store.need(behind.measure)
-        ranks = load_ranks(measured, test)
-        first = np.minimum.reduceat(ranks.ranks, ranks.indptr[:-1])
-        values[cell.id] = {"rank": first} | {str(metric): metric.per_user(ranks) for metric in metrics}
+        ranks = load_ranks(measured, test, backgrounds[cell.fold])
+        firsts[cell.id] = np.minimum.reduceat(ranks.ranks, ranks.indptr[:-1])
+        figures[cell.id] = {str(metric): metric.measure(ranks) for metric in metrics}
         attack = store.need(behind.attack) if behind.attack else None
         if attack is not None:
             results.perturbations[cell.id] = attack.file("delta.safetensors")
@@ -123,8 +130,8 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
         return results
     in_order = [noted[cell.id] for cell in plan.cells if cell.id in noted]
     results.steps = pd.DataFrame(in_order)
-    results.per_user = _per_user({facts["cell"]: values[facts["cell"]] for facts in in_order}, user_ids)
-    results.table = _table(in_order, values, metrics)
+    results.per_user = _per_user([facts["cell"] for facts in in_order], firsts, figures, user_ids)
+    results.table = _table(in_order, figures, metrics)
     results.timings = _timings(plan, store, outcome)
     results.curves = _curves(plan, store, outcome)
     return results
@@ -195,33 +202,38 @@ def _labels(facts: Mapping[str, Any]) -> str:
 
 
 def _table(
-    noted: list[dict[str, Any]], values: Mapping[str, Mapping[str, NDArray[Any]]], metrics: Sequence[MetricAtK]
+    noted: list[dict[str, Any]], figures: Mapping[str, Mapping[str, Figure]], metrics: Sequence[MetricAtK]
 ) -> pd.DataFrame:
     rows = []
     for facts in noted:
         is_clean = facts["attack"] == "none"
         for metric in metrics:
-            clean = float(values[facts["clean_cell"]][str(metric)].mean())
-            attacked = math.nan if is_clean else float(values[facts["cell"]][str(metric)].mean())
+            figure = figures[facts["cell"]][str(metric)]
+            clean = figures[facts["clean_cell"]][str(metric)].value
+            attacked = math.nan if is_clean else figure.value
             shared = {key: facts[key] for key in COLUMNS if key in facts}
             rows.append(
                 shared
-                | {"metric": metric.name, "k": metric.k, "clean": clean, "attacked": attacked, "verdict": ""}
+                | {"metric": metric.column, "k": metric.k, "n_users": figure.n_users}
+                | {"clean": clean, "attacked": attacked, "verdict": ""}
                 | {"change": attacked - clean, "relative_change": relative_change(attacked, clean)}
-                | {"labels": _labels(facts)}
+                | {"labels": "; ".join(filter(None, (_labels(facts), metric.label)))}
             )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _per_user(
-    values: Mapping[str, Mapping[str, NDArray[Any]]], user_ids: Mapping[str, NDArray[np.generic]]
+    cells: Sequence[str],
+    firsts: Mapping[str, NDArray[Any]],
+    figures: Mapping[str, Mapping[str, Figure]],
+    user_ids: Mapping[str, NDArray[np.generic]],
 ) -> pd.DataFrame:
-    frames = [
-        pd.DataFrame(
-            {"cell": pd.Categorical([cell] * len(user_ids[cell]), list(values)), "user": user_ids[cell], **held}
-        )
-        for cell, held in values.items()
-    ]
+    frames = []
+    for cell in cells:
+        ids = user_ids[cell]
+        head = {"cell": pd.Categorical([cell] * len(ids), list(cells)), "user": ids, "rank": firsts[cell]}
+        held = {name: one.per_user for name, one in figures[cell].items() if one.per_user is not None}
+        frames.append(pd.DataFrame(head | held))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from recshield.core.errors import BadData, OutputRefused
 from recshield.core.norms import measure
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, Surface
+from recshield.evaluation.metrics import written
 from recshield.matrix.results import COLUMNS, CURVE_COLUMNS, Results
 
 FORMAT = "recshield-run-2"
@@ -82,7 +84,8 @@ def write(out: Path, results: Results, verdicts: pd.DataFrame, manifest: dict[st
             frame.to_parquet(draft / f"{name}.parquet", index=False)
         (draft / "perturbations").mkdir()
         _write_perturbations(draft / "perturbations", results)
-        text = json.dumps(manifest | {"metrics": list(results.metrics)}, indent=1, sort_keys=True, default=str)
+        asked = {"metrics": list(results.metrics), "aggregates": list(results.aggregates)}
+        text = json.dumps(manifest | asked, indent=1, sort_keys=True, default=str)
         (draft / "manifest.json").write_text(text + "\n", encoding="utf-8")
         if out.exists():
             out.rename(old)
@@ -161,16 +164,26 @@ def _table(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _check_means(folder: Path, table: pd.DataFrame, per_user: pd.DataFrame) -> None:
-    """Raise BadData where a figure is not the mean of its users' values."""
+def _check_means(folder: Path, table: pd.DataFrame, per_user: pd.DataFrame, aggregates: Collection[str]) -> None:
+    """Raise BadData where a figure is not the mean of its users' values, over as many users as it says.
+
+    Aggregates such as coverage cannot be verified from what is saved: their lists are not.
+    """
     numbers = per_user.select_dtypes("number").columns.difference(["user"])
-    means = per_user.groupby("cell", observed=True)[list(numbers)].mean()
+    grouped = per_user.groupby("cell", observed=True)[list(numbers)]
+    means, counts = grouped.mean(), grouped.count()
     for row in table.to_dict("records"):
-        name = f"{row['metric']}@{row['k']}" if row["k"] else str(row["metric"])
+        name = written(str(row["metric"]), row["k"])
+        if name in aggregates:
+            continue
         shown = float(row["clean"] if row["attack"] == "none" else row["attacked"])
         held = float(means[name].get(row["cell"], math.nan)) if name in means.columns else math.nan
-        if not math.isclose(shown, held, rel_tol=1e-9, abs_tol=1e-12):
-            wrong = f"{name} of cell {row['cell']} is not the mean of its users' values"
+        n_users = int(counts[name].get(row["cell"], 0)) if name in counts.columns else -1
+        is_empty = n_users == 0 and math.isnan(shown)
+        is_mean = is_empty or math.isclose(shown, held, rel_tol=1e-9, abs_tol=1e-12)
+        if not is_mean or row["n_users"] != n_users:
+            what = "over as many users as it says" if is_mean else "the mean of its users' values"
+            wrong = f"{name} of cell {row['cell']} is not {what}"
             raise BadData.at(folder / "results.parquet", None, wrong, "the run was changed: run the matrix again")
 
 
@@ -190,11 +203,17 @@ def read(folder: Path) -> tuple[Results, pd.DataFrame, dict[str, Any]]:
     if not all(_CELL.fullmatch(str(cell)) for cell in cells) or not cells <= set(frames["per_user"]["cell"]):
         raise BadData.at(folder, None, "its tables do not belong together", "run the matrix again")
     metrics = manifest.get("metrics")
-    if not isinstance(metrics, list) or not metrics or not set(metrics) <= set(frames["per_user"].columns):
+    aggregates = manifest.get("aggregates", [])
+    is_named = isinstance(metrics, list) and isinstance(aggregates, list) and bool(metrics)
+    if (
+        not is_named
+        or metrics[0] in aggregates
+        or not set(metrics) - set(aggregates) <= set(frames["per_user"].columns)
+    ):
         raise BadData.at(
             folder / "manifest.json", None, "its metrics are not those of the tables", "run the matrix again"
         )
-    _check_means(folder, frames["results"], frames["per_user"])
+    _check_means(folder, frames["results"], frames["per_user"], aggregates)
     results = Results(
         frames["results"],
         frames["per_user"],
@@ -203,5 +222,6 @@ def read(folder: Path) -> tuple[Results, pd.DataFrame, dict[str, Any]]:
         tuple(metrics),
         frames["curves"],
         _perturbations(folder, frames["steps"]),
+        tuple(aggregates),
     )
     return results, frames["verdicts"], manifest

@@ -24,7 +24,8 @@ from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, Delta, View
 from recshield.data.catalogue import DataSource
 from recshield.data.interactions import HeldOut
-from recshield.evaluation.ranking import Ranks, rank
+from recshield.evaluation.background import Background
+from recshield.evaluation.ranking import Extras, Ranks, rank
 from recshield.matrix import fitting
 from recshield.matrix.budgets import Eps
 from recshield.matrix.fitting import hash_all, load_system, load_systems, part_of
@@ -175,15 +176,23 @@ def _measure(spec: Mapping[str, Any], store: Store, context: Context, folder: Pa
         view = View({name: held.to(context.device) for name, held in delta.items()})
     view = model.lower(view)
     device = torch.device(context.device)
-    ranks = rank(lambda users: model.score(users, view), data.train, test, device=device, is_hashed=spec["hash"])
-    save_arrays({"ranks": ranks.ranks, "candidates": ranks.candidates}, folder / "ranks.safetensors")
+    extras = Extras.of(spec["extras"])
+    ranks = rank(
+        lambda users: model.score(users, view), data.train, test, device=device, is_hashed=spec["hash"], extras=extras
+    )
+    arrays = {"ranks": ranks.ranks, "candidates": ranks.candidates}
+    arrays |= {f"sampled/{n}": held for n, held in ranks.sampled.items()}
+    arrays |= {} if ranks.lists is None else {"lists": ranks.lists}
+    save_arrays(arrays, folder / "ranks.safetensors")
     population = hashlib.blake2b(test.users.tobytes() + test.indptr.tobytes() + test.items.tobytes(), digest_size=16)
     return {"score_hash": ranks.score_hash, "population": population.hexdigest()}
 
 
-def load_ranks(entry: Entry, test: HeldOut) -> Ranks:
-    """Return the ranks of a measure step."""
+def load_ranks(entry: Entry, test: HeldOut, background: Background | None = None) -> Ranks:
+    """Return the ranks of a measure step, with the lists and sampled ranks that it kept."""
     held = load_arrays(entry.file("ranks.safetensors"))
     if held["ranks"].shape != test.items.shape:
         raise StoreDamaged(f"{entry.folder} ranks {held['ranks'].shape} rows, the data has {test.items.shape}")
-    return Ranks(test.users, test.indptr, test.items, held["ranks"], held["candidates"], entry.facts["score_hash"])
+    sampled = {int(name.removeprefix("sampled/")): one for name, one in held.items() if name.startswith("sampled/")}
+    full = (test.users, test.indptr, test.items, held["ranks"], held["candidates"])
+    return Ranks(*full, entry.facts["score_hash"], held.get("lists"), sampled, background)

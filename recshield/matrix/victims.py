@@ -16,7 +16,7 @@ from recshield.core.interfaces import LOSSES, Access, Batch, Goal, Recommender
 from recshield.core.norms import measure
 from recshield.core.surfaces import Delta, Surface, View, covers
 from recshield.data.interactions import HeldOut, Interactions
-from recshield.evaluation.ranking import top
+from recshield.evaluation.ranking import Extras, rank, top
 from recshield.training.draws import draw_negatives
 
 
@@ -53,15 +53,12 @@ def oracle_pairs(train: Interactions, test: HeldOut, data_seed: int) -> GoalPair
 
 def top_pairs(model: Recommender, train: Interactions, data_seed: int, device: torch.device) -> GoalPairs:
     """Return the first items of every user's clean list with items of the rest: outside them and the training rows."""
+    everyone = np.arange(train.n_users, dtype=np.int32)
+    nothing = HeldOut(everyone, np.zeros(train.n_users + 1, np.int64), np.empty(0, np.int32))
     count = min(settings.TOP_ITEMS, train.n_items)
-    shown = np.empty((train.n_users, count), np.int32)
-    with torch.no_grad():
-        for start in range(0, train.n_users, settings.RANKING_USERS):
-            users = torch.arange(start, min(start + settings.RANKING_USERS, train.n_users))
-            masked = [train.of(int(user)) for user in users]
-            shown[start : start + len(users)] = top(model.score(users.to(device)), masked, count).cpu().numpy()
-    listed = np.repeat(np.arange(train.n_users, dtype=np.int32), count)
-    return _beside(train, listed, shown.ravel(), settings.TOP_DRAWS, data_seed, "top")
+    lists = rank(model.score, train, nothing, device=device, extras=Extras(count)).first(count)
+    is_shown = lists >= 0
+    return _beside(train, everyone.repeat(is_shown.sum(axis=1)), lists[is_shown], settings.TOP_DRAWS, data_seed, "top")
 
 
 def _beside(

@@ -10,8 +10,8 @@ import torch
 
 from recshield.core.interfaces import Recommender
 from recshield.data.interactions import HeldOut, Interactions
+from recshield.evaluation.measuring import measure_all
 from recshield.evaluation.metrics import MetricAtK
-from recshield.evaluation.ranking import rank
 
 
 class Curve:
@@ -36,13 +36,12 @@ class Curve:
         keeps_best: bool = False,
     ) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.best_value, self.best_epoch = -math.inf, None
+        self.best_value = -math.inf
+        self.best_epoch: int | None = None
         self.best_state: dict[str, torch.Tensor] = {}
         self._train, self._held_out, self._metrics = train, held_out, metrics
         self._every, self._device, self._patience, self._keeps_best = every, device, patience, keeps_best
         self._n_worse = 0
-
-    best_epoch: int | None
 
     def wants(self, epoch: int, epochs: int) -> bool:
         """Return whether it looks after an epoch: every few, and after the last."""
@@ -51,8 +50,8 @@ class Curve:
     def look(self, model: Recommender, epoch: int) -> bool:
         """Measure the model; return whether training goes on."""
         device = torch.device(self._device)
-        ranks = rank(model.score, self._train, self._held_out, device=device)
-        values = {str(metric): float(metric.per_user(ranks).mean()) for metric in self._metrics}
+        found = measure_all(model.score, self._train, self._held_out, self._metrics, device)
+        values = {name: figure.value for name, figure in found.items()}
         with torch.no_grad():
             norms = {one.name: float(model.values(one.name).double().square().sum()) for one in model.surfaces}
         self.rows.append({"epoch": epoch, "metrics": values, "norms": norms})

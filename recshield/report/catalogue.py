@@ -31,7 +31,7 @@ def plugin_rows() -> tuple[list[dict[str, Any]], dict[str, str], dict[str, str]]
                     "name": name,
                     "aliases": list(getattr(made, "aliases", ())),
                     "options": _options(kind, made),
-                    "description": _description(made),
+                    "description": _description(made) + _direction(kind, made),
                     "source": f"{source.distribution} {source.version}",
                 }
             )
@@ -47,6 +47,12 @@ def _options(kind: str, made: type[Any]) -> dict[str, str]:
 def _description(made: type[Any]) -> str:
     said = getattr(made, "description", "") or (inspect.getdoc(made) or "").split("\n\n")[0].replace("\n", " ")
     return str(said)
+
+
+def _direction(kind: str, made: type[Any]) -> str:
+    if kind != "metric":
+        return ""
+    return f" ({'higher' if getattr(made, 'is_higher_better', True) else 'lower'} is better)"
 
 
 def show_plugins(console: Console, rows: list[dict[str, Any]], presets: dict[str, str], failed: dict[str, str]) -> None:

@@ -13,9 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from recshield.core.settings import GOAL
+from recshield.evaluation.metrics import written
 from recshield.report.text import plain, safe
 
 _STYLES = {"pass": "green", "warn": "yellow", "unproven": "magenta", "fail": "bold red", "not run": "magenta"}
+#: Most metrics whose clean figures stand beside the attacks; more get a table of their own.
+_BESIDE = 4
 _ORDER = ("fail", "unproven", "not run", "warn", "pass")
 
 
@@ -39,13 +42,15 @@ def _head(console: Console, table: pd.DataFrame, manifest: dict[str, Any]) -> No
 
 
 def _metric(row: pd.Series) -> str:
-    return f"{row['metric'].upper()}@{row['k']}" if row["k"] else str(row["metric"]).upper()
+    name, slash, suffix = written(str(row["metric"]), row["k"]).partition("/")
+    return name.upper() + slash + suffix
 
 
 def _matrix(console: Console, table: pd.DataFrame) -> None:
     """Print clean figures, and per attack and budget the relative change of the main metric with its verdict."""
     table = table.assign(title=table.apply(_metric, axis=1))
-    titles = list(dict.fromkeys(table["title"]))
+    every = list(dict.fromkeys(table["title"]))
+    titles = every if len(every) <= _BESIDE else every[:1]
     clean = table[(table["attack"] == "none") & ~table["is_control"]]
     attacked = table[(table["attack"] != "none") & ~table["is_control"] & (table["title"] == titles[0])]
     attacked = attacked.assign(under=_under(attacked), size=attacked["norm"] + " " + attacked["eps_text"])
@@ -69,9 +74,23 @@ def _matrix(console: Console, table: pd.DataFrame) -> None:
         if here.empty:
             drawn.add_row(*head, *([Text("-", style="dim")] * (len(sizes) + bool(sizes))))
     console.print(drawn)
+    if len(titles) < len(every):
+        _clean_figures(console, clean, every)
     if sizes:
         note = f"relative change of {titles[0]} under attack at each budget (norm and eps per row), and the verdict"
         console.print(safe(note, "dim"), soft_wrap=True)
+
+
+def _clean_figures(console: Console, clean: pd.DataFrame, titles: Iterable[str]) -> None:
+    """Print clean figures of many metrics: a row each, and a column per system."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("clean", no_wrap=True)
+    by_system = {str(name): own.set_index("title")["clean"] for name, own in clean.groupby("system", sort=False)}
+    for name in by_system:
+        drawn.add_column(safe(name), justify="right", overflow="fold", min_width=8)
+    for title in titles:
+        drawn.add_row(safe(title), *(Text(f"{own[title]:.4f}") for own in by_system.values()))
+    console.print(drawn)
 
 
 def _under(attacked: pd.DataFrame) -> pd.Series:

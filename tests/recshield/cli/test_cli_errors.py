@@ -58,7 +58,7 @@ def refused(cli: Cli, *arguments: str) -> str:
         (["--models", "mf+advrag"],
          "error: no defense 'advrag'; did you mean 'advreg'? installed: advreg, continue, rescaled."),
         (["--models", "mf", "--dataset", "ml-100"], "error: no dataset 'ml-100'; did you mean 'ml-100k'? installed:"),
-        (["--models", "mf", "--metrics", "ndgc@10"], "error: no metric 'ndgc'; did you mean 'ndcg'? installed: auc, hr,"),
+        (["--models", "mf", "--metrics", "ndgc@10"], "error: no metric 'ndgc'; did you mean 'ndcg'? installed: aclt, aplt, arp, auc,"),
         (["--models", "mf", "--metrics", "ndcg"], "error: metric 'ndcg' needs K, a whole number of at least 1; write ndcg@100"),
         (["--models", "mf:epoch=3"],
          "error: model 'mf' has no option 'epoch'; did you mean 'epochs'? options and defaults: dims (64), std (0.01),"),

@@ -20,7 +20,9 @@ from recshield.evaluation.metrics import MetricAtK
 from recshield.evaluation.ranking import Ranks, rank
 
 CUTS = (1, 3, 10, 50)
-RANX = {"hr": "hit_rate", "ndcg": "ndcg", "mrr": "mrr"}
+RANX = {
+    "hr": "hit_rate", "ndcg": "ndcg", "mrr": "mrr", "recall": "recall", "precision": "precision", "map": "map", "f1": "f1",
+}  # fmt: skip
 
 
 def ranks_of(places: list[list[int]], n_candidates: int = 100) -> Ranks:
