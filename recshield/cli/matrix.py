@@ -31,8 +31,17 @@ def matrix(
     ] = None,
     filter_: Annotated[
         list[str] | None,
-        typer.Option("--filter", metavar="FILTER", help="Rows to keep, for example 'ratings>=4'; repeatable."),
+        typer.Option("--filter", metavar="FILTER", help="Rows to keep: 'ratings>=4', kcore:10; repeatable, in order."),
     ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="SPLIT", help="leave-one-out, temporal:0.2, kfold:5 [default: as the files give it, else the first]"
+        ),
+    ] = "",
+    columns: Annotated[
+        str, typer.Option(metavar="ROLE=NAME,...", help="Columns of a table: user=uid,item=sku,time=ts,rating=stars")
+    ] = "",
     budget: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,6 +88,8 @@ def matrix(
         dataset=dataset,
         data_dir=data_dir,
         filters=filter_ or (),
+        split=split,
+        columns=columns,
         budget=budget or BUDGET,
         goal=goal or (GOAL,),
         metrics=specs.split_list(metrics),

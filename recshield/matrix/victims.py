@@ -52,7 +52,11 @@ def oracle_pairs(train: Interactions, test: HeldOut, data_seed: int) -> GoalPair
     """Return the test rows with twenty negatives each, outside the user's training and test rows."""
     users, items = test.row_users, test.items
     both = Interactions.from_rows(
-        np.concatenate([train.users, users]), np.concatenate([train.items, items]), train.n_users, train.n_items
+        np.concatenate([train.users, users]),
+        np.concatenate([train.items, items]),
+        train.n_users,
+        train.n_items,
+        train.negatives,
     )
     # One draw per row of both, cut to the test rows, which stand behind each user's training rows.
     counts = np.diff(train.indptr)
