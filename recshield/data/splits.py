@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from recshield.core.errors import BadData
 from recshield.core.seeds import number
+from recshield.data.events import Events, Scheme
 from recshield.data.ids import encode
 from recshield.data.interactions import DataInfo, Dataset, HeldOut, Interactions
-from recshield.data.schemes import ColdItems, Events, Given, KFold, LeaveOneOut, Scheme, check_fold
+from recshield.data.schemes import ColdItems, Given, KFold, LeaveOneOut, check_fold
 from recshield.data.table import Table
 
 
