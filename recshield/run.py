@@ -22,6 +22,8 @@ from recshield.core.registry import registry
 from recshield.core.specs import split_list
 from recshield.core.sweeps import expand
 from recshield.data.catalogue import resolve
+from recshield.data.frames import Frame, as_file
+from recshield.data.roles import Columns
 from recshield.evaluation.metrics import MetricAtK, extras_for
 from recshield.matrix import saved
 from recshield.matrix.budgets import BudgetRequest, check_targets
@@ -117,7 +119,7 @@ def prepare(
     defenses: Sequence[str] = (),
     dataset: str = settings.DATASET,
     data_dir: str | None = None,
-    columns: str = "",
+    columns: Columns = (),
     filters: Sequence[str] = (),
     split: str = "",
     budget: Sequence[str] = settings.BUDGET,
@@ -150,7 +152,7 @@ def prepare(
     if not wanted:
         raise BadValue("no metric was given; name at least one, for example ndcg@100")
     wanted[0].check_main()
-    source = resolve(dataset, data_dir, filters)
+    source = resolve(dataset, data_dir, filters, split, columns)
     request = Request(
         tuple(systems.values()),
         tuple(resolved.values()),
@@ -171,7 +173,8 @@ def prepare(
     )
     asked = {
         "models": list(models), "attacks": list(attacks), "defenses": list(defenses), "dataset": dataset,
-        "filters": list(filters), "budget": list(budget), "goal": list(request.goals),
+        "filters": list(filters), "split": split, "columns": list(source.columns),
+        "budget": list(budget), "goal": list(request.goals),
         "metrics": [str(metric) for metric in wanted], "seeds": list(request.seeds), "data_seed": data_seed,
         "device": device, "threads": threads, "set": list(overrides), "controls": controls,
         "select": select, "every": every, "patience": patience, "curve": curve,
@@ -275,10 +278,12 @@ def run_matrix(
     models: Sequence[str] | str,
     attacks: Sequence[str] | str = (),
     defenses: Sequence[str] | str = (),
-    dataset: str = settings.DATASET,
+    dataset: str | Frame = settings.DATASET,
     *,
     data_dir: str | None = None,
     filters: Sequence[str] = (),
+    split: str = "",
+    columns: Columns = (),
     budget: Sequence[str] | str = settings.BUDGET,
     goal: Sequence[str] | str = settings.GOAL,
     metrics: Sequence[str] | str = settings.METRICS,
@@ -302,9 +307,12 @@ def run_matrix(
         models: systems, for example `["mf", "amf"]` or `"mf,mf+advreg:eps=1,epochs=50"`.
         attacks: for example `["noise", "fgsm", "pgd:steps=40"]`.
         defenses: each is put behind every model, beside the model without it.
-        dataset: a name of `recshield datasets`, or a path.
+        dataset: a name of `recshield datasets`, a path, a pandas, Polars or Arrow table, or a SciPy sparse matrix
+            (users x items).
         data_dir: folder of the named data sets; default: the variable RECSHIELD_DATA.
-        filters: for example `["ratings>=4"]`.
+        filters: for example `["ratings>=4", "kcore:10"]`, in order.
+        split: for example `"temporal:0.2"`; default: as the files give it, else leave-one-out.
+        columns: role -> name of its column, for example `{"user": "uid", "item": "sku", "time": "ts"}`.
         budget: `[SURFACE=]NORM:EPS[,EPS...]`; eps is raw, `10%` of the mean clean row norm, or `0.5like(amf)`.
         goal: `degrade`, `degrade:oracle`, or both.
         metrics: for example `["ndcg@100", "hr@100", "auc"]`; the first is the main one.
@@ -331,9 +339,12 @@ def run_matrix(
     """
     if out is not None:
         saved.check_target(Path(out))
+    if not isinstance(dataset, str):
+        dataset, columns = str(as_file(dataset, columns)), ()
     prepared = prepare(
         models=_texts(models), attacks=_texts(attacks), defenses=_texts(defenses), dataset=dataset, data_dir=data_dir,
-        filters=filters, budget=[budget] if isinstance(budget, str) else budget, goal=_texts(goal),
+        filters=filters, split=split, columns=columns,
+        budget=[budget] if isinstance(budget, str) else budget, goal=_texts(goal),
         metrics=_texts(metrics), seeds=seeds, data_seed=data_seed, device=device, threads=threads,
         overrides=overrides, controls=controls, select=select, every=every, patience=patience, curve=curve,
     )  # fmt: skip

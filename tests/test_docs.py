@@ -43,7 +43,7 @@ def test_a_command_of_the_documents_can_be_planned(
     if arguments[1] != "matrix":
         arguments = [arguments[0], arguments[1], "--help"]
     else:
-        for option in ("--dataset", "--data-dir"):
+        for option in ("--dataset", "--data-dir", "--columns"):
             if option in arguments:
                 place = arguments.index(option)
                 del arguments[place : place + 2]

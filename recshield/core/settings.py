@@ -64,8 +64,10 @@ LEAST_USERS = 20
 PERTURBATION_BYTES = 2 * 1024**3
 #: Rows kept of a perturbation that is too large to save whole.
 PERTURBATION_SAMPLE = 256
-#: Largest data file that is read, in bytes.
+#: Largest data file that is read, in bytes, after unpacking too.
 DATA_FILE_BYTES = 8 * 1024**3
+#: Longest line of a data file, in characters.
+DATA_LINE_LENGTH = 16 * 1024**2
 #: Largest table of a saved run that is read, in bytes before compression.
 RUN_TABLE_BYTES = 16 * 1024**3
 #: Most rows of a table of a saved run.

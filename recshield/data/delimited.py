@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import mmap
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import csv
 
 from recshield.core.errors import BadData
-from recshield.core.settings import DATA_FILE_BYTES
+from recshield.core.settings import DATA_LINE_LENGTH
+from recshield.data.plain import plain
 
 _MAX_ID = 2**62
 _MAX_NUMBER = float(np.finfo(np.float32).max)
@@ -42,50 +43,50 @@ def read_columns(
     Args:
         path: the file.
         columns: what to read.
-        separator: one character.
+        separator: one character, or one that stands twice (`::`).
         header: the first line that must stand there, or None.
 
     Raises:
         BadData: missing, empty or malformed; names file and line.
     """
-    _check_file(path)
-    if header is not None:
-        _check_header(path, header)
-    names = {f"f{column.place}": column for column in columns}
+    with plain(path) as held:
+        if header is not None:
+            _check_header(held, path, header)
+        found = _read_fast(held, columns, separator, header)
+        return _read_slowly(held, path, columns, separator, header) if found is None else found
+
+
+def _read_fast(
+    held: Path, columns: Sequence[Column], separator: str, header: str | None
+) -> dict[str, NDArray[Any]] | None:
+    """Read with all threads; None where anything is in doubt."""
+    step = len(separator)  # the fast parser splits at one character: `::` leaves empty columns between the others
+    names = {f"f{column.place * step}": column for column in columns}
+    gaps = [f"f{place}" for place in range(1, max(column.place for column in columns) * step, step)] if step > 1 else []
+    types = {name: pa.int64() if column.is_whole else pa.float64() for name, column in names.items()}
     try:
         table = csv.read_csv(
-            path,
+            held,
             csv.ReadOptions(skip_rows=0 if header is None else 1, autogenerate_column_names=True),
-            csv.ParseOptions(delimiter=separator, quote_char=False),
+            csv.ParseOptions(delimiter=separator[0], quote_char=False),
             csv.ConvertOptions(
-                column_types={name: pa.int64() if column.is_whole else pa.float64() for name, column in names.items()},
-                include_columns=list(names),
+                column_types=types | dict.fromkeys(gaps, pa.string()),
+                include_columns=[*names, *gaps],
                 null_values=[],
             ),
         )
     except (pa.ArrowException, KeyError, ValueError):
-        table = None
-    if table is not None and len(table) and not _has_hexadecimal(path, len(header or "")):
-        found = {column.name: table[name].to_numpy() for name, column in names.items()}
-        if _is_sound(found, columns):
-            return found
-    return _read_slowly(path, columns, separator, header)
+        return None
+    if not len(table) or _has_hexadecimal(held, len(header or "")):
+        return None
+    if not all(pc.all(pc.equal(table[gap], "")).as_py() for gap in gaps):
+        return None
+    found = {column.name: table[name].to_numpy() for name, column in names.items()}
+    return found if _is_sound(found, columns) else None
 
 
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise BadData.at(path, None, "no such file", "give a folder or file that exists")
-    if not os.access(path, os.R_OK):
-        raise BadData.at(path, None, "the file may not be read", "give yourself permission to read it")
-    size = path.stat().st_size
-    if size == 0:
-        raise BadData.at(path, None, "the file is empty", "it needs at least one row")
-    if size > DATA_FILE_BYTES:
-        raise BadData.at(path, None, f"the file has {size} bytes", f"at most {DATA_FILE_BYTES} are read")
-
-
-def _check_header(path: Path, header: str) -> None:
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+def _check_header(held: Path, path: Path, header: str) -> None:
+    with held.open(encoding="utf-8-sig", errors="replace") as lines:
         first = lines.readline(1000).strip()
     if first != header:
         raise BadData.at(path, 1, f"the header is {first!r}", f"it must be {header!r}")
@@ -108,13 +109,15 @@ def _is_sound(found: dict[str, NDArray[Any]], columns: Sequence[Column]) -> bool
     return True
 
 
-def _read_slowly(path: Path, columns: Sequence[Column], separator: str, header: str | None) -> dict[str, NDArray[Any]]:
+def _read_slowly(
+    held: Path, path: Path, columns: Sequence[Column], separator: str, header: str | None
+) -> dict[str, NDArray[Any]]:
     """Read line by line: find the first line that is wrong, or read what the fast parser is too strict for."""
     needed = max(column.place for column in columns) + 1
-    shown = {"\t": "tabs", ",": "commas", "|": "bars"}.get(separator, repr(separator))
+    shown = {"\t": "tabs", ",": "commas", "|": "bars", " ": "spaces"}.get(separator, repr(separator))
     found: dict[str, list[float]] = {column.name: [] for column in columns}
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
+    with held.open(encoding="utf-8-sig", errors="replace") as lines:
+        for number, line in enumerate(bounded(lines, path), start=1):
             text = line.rstrip("\r\n")
             if not text.strip(" ") or (header is not None and number == 1):
                 continue
@@ -123,7 +126,7 @@ def _read_slowly(path: Path, columns: Sequence[Column], separator: str, header: 
                 wrong = f"{len(cells)} column{'s' * (len(cells) != 1)}: {_short(text)}"
                 raise BadData.at(path, number, wrong, f"a row has at least {needed}, separated by {shown}")
             for column in columns:
-                fault = _cell_fault(column, cells[column.place])
+                fault = cell_fault(column, cells[column.place])
                 if fault:
                     raise BadData.at(path, number, *fault)
                 value = cells[column.place].strip(" \t")
@@ -135,7 +138,20 @@ def _read_slowly(path: Path, columns: Sequence[Column], separator: str, header: 
     }
 
 
-def _cell_fault(column: Column, text: str) -> tuple[str, str] | None:
+def bounded(lines: TextIO, path: Path) -> Iterator[str]:
+    """Yield the lines of a text, or raise BadData at one that is too long to be a row."""
+    number = 0
+    while line := lines.readline(DATA_LINE_LENGTH):
+        number += 1
+        if len(line) == DATA_LINE_LENGTH and not line.endswith("\n"):
+            raise BadData.at(
+                path, number, "the line does not end", f"a line has fewer than {DATA_LINE_LENGTH} characters"
+            )
+        yield line
+
+
+def cell_fault(column: Column, text: str) -> tuple[str, str] | None:
+    """Return what is wrong with a cell and what is allowed, or None."""
     plain = text.strip(" \t")
     if column.is_whole:
         if not _WHOLE.fullmatch(plain):

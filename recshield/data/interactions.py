@@ -37,26 +37,38 @@ class Interactions:
         indptr: (n_users + 1,) int64; the rows of user u are `indptr[u]:indptr[u + 1]`.
         items: (n_rows,) int32 item of each row; a user's rows stand in order of time and may repeat an item.
         n_items: size of the catalogue.
+        negatives: (n_warm,) int32 ascending items that may be drawn as negatives, or None where every item may be;
+            whoever makes interactions from others hands it on.
     """
 
     indptr: Offsets
     items: Ids
     n_items: int
+    negatives: Ids | None = None
 
     @classmethod
     def from_rows(
-        cls, users: NDArray[np.integer], items: NDArray[np.integer], n_users: int, n_items: int
+        cls,
+        users: NDArray[np.integer],
+        items: NDArray[np.integer],
+        n_users: int,
+        n_items: int,
+        negatives: Ids | None = None,
     ) -> Interactions:
         """Return the interactions of (user, item) rows; the rows of one user keep their order."""
         order = np.argsort(users, kind="stable")
         indptr = np.zeros(n_users + 1, dtype=np.int64)
         np.cumsum(np.bincount(users, minlength=n_users), out=indptr[1:])
-        return cls(indptr, items[order].astype(np.int32), n_items)
+        return cls(indptr, items[order].astype(np.int32), n_items, negatives)
 
     def with_rows(self, users: NDArray[np.integer], items: NDArray[np.integer]) -> Interactions:
         """Return these rows and more; the new rows of a user stand behind the old ones."""
         return Interactions.from_rows(
-            np.concatenate([self.users, users]), np.concatenate([self.items, items]), self.n_users, self.n_items
+            np.concatenate([self.users, users]),
+            np.concatenate([self.items, items]),
+            self.n_users,
+            self.n_items,
+            self.negatives,
         )
 
     @property
@@ -80,6 +92,18 @@ class Interactions:
         indptr = np.zeros(self.n_users + 1, dtype=np.int64)
         np.cumsum(np.bincount(keys // width, minlength=self.n_users), out=indptr[1:])
         return indptr, (keys % width).astype(np.int32)
+
+    @functools.cached_property
+    def eligible(self) -> Interactions:
+        """The rows of items that may be negatives, items counted among those: for draws where some items may not."""
+        if self.negatives is None:
+            return self
+        place = np.full(self.n_items, -1, dtype=np.int32)
+        place[self.negatives] = np.arange(len(self.negatives), dtype=np.int32)
+        is_kept = place[self.items] >= 0
+        return Interactions.from_rows(
+            self.users[is_kept], place[self.items[is_kept]], self.n_users, len(self.negatives)
+        )
 
     def popularity(self) -> NDArray[np.int64]:
         """Return (n_items,) rows per item."""

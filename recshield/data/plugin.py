@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from recshield.core.hookspecs import hookimpl
 from recshield.data.catalogue import AmazonVideo, MovieLens100K, MovieLens500
-from recshield.data.readers import MovieLensCsv, MovieLensData, SplitPair
+from recshield.data.readers import (
+    Adjacency,
+    MovieLensCsv,
+    MovieLensDat,
+    MovieLensData,
+    ParquetTable,
+    RecBole,
+    SequenceText,
+    SplitPair,
+    TextTable,
+)
 from recshield.data.synthetic import Synthetic
 from recshield.data.table import NamedData, Reader
 
@@ -12,7 +22,17 @@ from recshield.data.table import NamedData, Reader
 @hookimpl
 def recshield_readers() -> list[type[Reader]]:
     """Return the file formats."""
-    return [SplitPair, MovieLensData, MovieLensCsv]
+    return [
+        SplitPair,
+        MovieLensData,
+        MovieLensCsv,
+        MovieLensDat,
+        Adjacency,
+        RecBole,
+        SequenceText,
+        TextTable,
+        ParquetTable,
+    ]
 
 
 @hookimpl

@@ -1,21 +1,19 @@
-"""From rows to training and test: filters on ratings, the files' split, leave-one-out by time."""
+"""From rows to training and test: sorted by user and time, parted by a scheme, counted."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recshield.core.errors import BadData, BadSpec
-from recshield.core.settings import RATING_THRESHOLD
+from recshield.core.errors import BadData
+from recshield.core.seeds import number
+from recshield.data.events import Events, Scheme
+from recshield.data.ids import encode
 from recshield.data.interactions import DataInfo, Dataset, HeldOut, Interactions
+from recshield.data.schemes import ColdItems, Given, KFold, LeaveOneOut, check_fold
 from recshield.data.table import Table
-
-_RATING_FILTER = re.compile(r"ratings>=(-?\d+(?:\.\d+)?)")
-_MAX_ROWS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -33,66 +31,97 @@ class Split:
     facts: dict[str, str]
 
 
-def filter_rows(table: Table, filters: Sequence[str], facts: dict[str, str]) -> Table:
-    """Return the rows that pass `ratings>=X` filters; counts go to `facts`."""
-    for text in filters:
-        match = _RATING_FILTER.fullmatch(text.replace(" ", ""))
-        if not match:
-            raise BadSpec(f"filter '{text}' is not known; allowed: ratings>=NUMBER, for example ratings>=4")
-        if table.ratings is None:
-            raise BadData(f"filter '{text}' needs ratings, and these files have none; leave it out")
-        kept = table.ratings >= float(match[1])
-        facts[f"filter {text}"] = f"{int(kept.sum())} of {len(table)} rows kept"
-        table = table.keep(kept)
-    if not filters and table.ratings is not None and bool((table.ratings < RATING_THRESHOLD).any()):
-        kept = table.ratings >= RATING_THRESHOLD
-        facts["below the threshold"] = f"{int((~kept).sum())} ratings below {RATING_THRESHOLD:g} do not count"
-        table = table.keep(kept)
-    if not filters:
-        facts["ratings"] = "every rating counts as an interaction (threshold 0); use --filter 'ratings>=4' for another"
-    if len(table) == 0:
-        raise BadData("no row is left after the filters; loosen them")
-    if len(table) > _MAX_ROWS:
-        raise BadData(f"{len(table)} rows are too many; at most {_MAX_ROWS} fit 32-bit ids")
-    return table
-
-
-def _last_of_each(users: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which row is the last of its user, for rows sorted by user."""
-    is_last = np.ones(len(users), dtype=bool)
-    is_last[:-1] = users[1:] != users[:-1]
-    return is_last
-
-
-def split_rows(table: Table, name: str, facts: dict[str, str]) -> Split:
-    """Return training and test rows: the split that the files give, else leave-one-out by time.
+def split_rows(
+    table: Table, name: str, facts: dict[str, str], scheme: Scheme | None = None, data_seed: int = 0, fold: int = 0
+) -> Split:
+    """Return training and test rows.
 
     Ids are counted over training and test together. Ties in time keep the order of the file, so the later row is the
-    later event. A user with a single row keeps it in training, has no test row, and is counted.
+    later event.
+
+    Args:
+        table: the rows.
+        name: of the data set.
+        facts: gets what was done, name -> text.
+        scheme: None = the split that the files give, else leave-one-out by time.
+        data_seed: of what is drawn.
+        fold: which of the scheme's splits.
 
     Raises:
-        BadData: no training row or no test row is left.
+        BadData: no training row or no test row is left; the scheme needs times that are not there.
+        BadValue: the scheme has no such fold.
     """
-    user_ids, users = np.unique(table.users, return_inverse=True)
-    item_ids, items = np.unique(table.items, return_inverse=True)
-    times = np.zeros(len(table), dtype=np.int64) if table.times is None else table.times
-    order = np.lexsort((times, users))  # lexsort is stable: equal times keep file order
-    users, items = users[order], items[order]
-    if table.is_test is not None:
-        is_test = table.is_test[order]
-        facts["split"] = "as the files give it"
-    else:
-        n_rows = np.bincount(users, minlength=len(user_ids))
-        is_test = _last_of_each(users) & (n_rows[users] >= 2)
-        n_short = int((n_rows < 2).sum())
-        facts["split"] = "leave-one-out by time (equal times: the later row of the file is the later event)"
-        if n_short:
-            facts["too short"] = f"{n_short} users with one row keep it in training and have no test row"
+    check_fold(scheme, fold)
+    user_ids, users = encode(table.users, table.user_ids)
+    item_ids, items = encode(table.items, table.item_ids)
+    # lexsort is stable: equal times keep file order
+    order = np.lexsort((users,) if table.times is None else (table.times, users))
+    times = None if table.times is None else table.times[order]
+    given = None if table.is_test is None else table.is_test[order]
+    events = Events(users[order], items[order], times, given)
+    chosen = scheme or (LeaveOneOut() if given is None else Given())
+    _check_order(table, chosen)
+    rng = np.random.default_rng(number(data_seed, "split", chosen.draw(fold)))
+    is_test = chosen.is_test(events, rng, fold)
+    _tell(chosen, events, fold, facts)
     if not is_test.any():
-        raise BadData("no test row is left after the split; leave-one-out needs a user with at least two rows")
+        raise BadData(f"no test row is left after the split; {_advice(chosen)}")
     if is_test.all():
         raise BadData("no training row is left after the split; give rows that are not test rows")
-    train = Interactions.from_rows(users[~is_test], items[~is_test], len(user_ids), len(item_ids))
+    return _made(events, is_test, chosen, (user_ids, item_ids), name, facts)
+
+
+def _check_order(table: Table, scheme: Scheme) -> None:
+    if scheme.needs_order() and table.times is None and not table.is_ordered:
+        raise BadData(
+            f"split '{scheme.form}' needs the order of time, and these rows have neither times nor an order; "
+            "use a random one, for example --split leave-out:1,random or --split random:0.2"
+        )
+
+
+def _advice(scheme: Scheme) -> str:
+    if isinstance(scheme, LeaveOneOut):
+        return "leave-one-out needs a user with at least two rows"
+    return "loosen the filters or use another --split"
+
+
+def _tell(scheme: Scheme, events: Events, fold: int, facts: dict[str, str]) -> None:
+    """Note what was done, and which users were too short for it."""
+    text = scheme.said(events)
+    if scheme.folds() > 1:
+        text += f"; this is number {fold + 1} of {scheme.folds()}"
+    if events.is_test is not None and not isinstance(scheme, Given):
+        text += "; the split that the files give is set aside"
+    facts["split"] = text
+    counts = np.bincount(events.users)
+    n_short = int((counts < scheme.n_needed()).sum())
+    if not n_short:
+        return
+    if isinstance(scheme, KFold):
+        facts["too short"] = f"{n_short} users with fewer than {scheme.k} rows have no test row in some folds"
+    elif scheme.n_needed() == 2:
+        facts["too short"] = f"{n_short} users with one row keep it in training and have no test row"
+    else:
+        least = scheme.n_needed()
+        facts["too short"] = f"{n_short} users with fewer than {least} rows keep them in training and have no test row"
+
+
+def _made(
+    events: Events,
+    is_test: NDArray[np.bool_],
+    scheme: Scheme,
+    ids: tuple[NDArray[np.generic], NDArray[np.generic]],
+    name: str,
+    facts: dict[str, str],
+) -> Split:
+    """Return the split as arrays; items that a scheme holds out are no negatives."""
+    user_ids, item_ids = ids
+    users, items = events.users, events.items
+    negatives = None
+    if isinstance(scheme, ColdItems):
+        negatives = np.unique(items[~is_test]).astype(np.int32)
+        facts["held out"] = f"{len(item_ids) - len(negatives)} of {len(item_ids)} items have no training row"
+    train = Interactions.from_rows(users[~is_test], items[~is_test], len(user_ids), len(item_ids), negatives)
     test = HeldOut.from_rows(users[is_test], items[is_test])
     _count(train, test, facts)
     info = DataInfo(name, len(user_ids), len(item_ids), len(train))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -18,41 +20,58 @@ class Table:
     """Rows as they stand in the files, in file order, training rows before test rows where files give a split.
 
     Attributes:
-        users: (n_rows,) original user ids.
-        items: (n_rows,) original item ids.
+        users: (n_rows,) original user ids, or places in `user_ids`.
+        items: (n_rows,) original item ids, or places in `item_ids`.
         ratings: (n_rows,) float32, or None.
-        times: (n_rows,) int64, or None where the order of rows is the order of time.
+        times: (n_rows,) int64, or float64 where some are no whole numbers, or None where the files have none.
         is_test: (n_rows,) bool where the files give a split, else None.
         facts: what to tell the user, name -> text.
+        user_ids: distinct original ids where `users` counts them (ids that are text), else None.
+        item_ids: the same of items.
+        is_ordered: without times, the order of rows is the order of time.
     """
 
     users: NDArray[np.generic]
     items: NDArray[np.generic]
     ratings: NDArray[np.float32] | None = None
-    times: NDArray[np.int64] | None = None
+    times: NDArray[np.int64] | NDArray[np.float64] | None = None
     is_test: NDArray[np.bool_] | None = None
     facts: dict[str, str] = field(default_factory=dict)
+    user_ids: NDArray[np.generic] | None = None
+    item_ids: NDArray[np.generic] | None = None
+    is_ordered: bool = True
 
     def __len__(self) -> int:
         return len(self.users)
 
     def keep(self, kept: NDArray[np.bool_]) -> Table:
         """Return the rows where `kept` is true."""
-        return Table(
-            self.users[kept],
-            self.items[kept],
-            None if self.ratings is None else self.ratings[kept],
-            None if self.times is None else self.times[kept],
-            None if self.is_test is None else self.is_test[kept],
-            self.facts,
+        return dataclasses.replace(
+            self,
+            users=self.users[kept],
+            items=self.items[kept],
+            ratings=None if self.ratings is None else self.ratings[kept],
+            times=None if self.times is None else self.times[kept],
+            is_test=None if self.is_test is None else self.is_test[kept],
         )
 
 
 class Reader(ABC):
-    """Reads one file format; `files` finds the files of a data set in a folder (or the file itself)."""
+    """Reads one file format; `files` finds the files of a data set in a folder (or the file itself).
+
+    Attributes:
+        columns: role -> name of its column, as the user gave them; only formats that take columns are given any.
+    """
 
     name: ClassVar[str]
     description: ClassVar[str]
+    #: Readers are asked in ascending order, those with one file name of their own first; equals by name.
+    priority: ClassVar[int] = 100
+    #: Whether the user can name the columns.
+    takes_columns: ClassVar[bool] = False
+
+    def __init__(self, columns: Mapping[str, str] | None = None) -> None:
+        self.columns = dict(columns or {})
 
     @abstractmethod
     def files(self, path: Path) -> tuple[Path, ...]:

@@ -21,5 +21,5 @@ def cut_latest(train: Interactions, least: int = SELECT_LEAST_ROWS) -> tuple[Int
     if not is_cut.any():
         raise BadData(f"nothing can be selected: no user has {least} training rows; leave --select out")
     users, items = train.users, train.items
-    rest = Interactions.from_rows(users[~is_cut], items[~is_cut], train.n_users, train.n_items)
+    rest = Interactions.from_rows(users[~is_cut], items[~is_cut], train.n_users, train.n_items, train.negatives)
     return rest, HeldOut.from_rows(users[is_cut], items[is_cut])

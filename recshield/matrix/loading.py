@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from safetensors.numpy import load_file
 
+from recshield.data.ids import unpack
 from recshield.data.interactions import DataInfo, Dataset, HeldOut, Interactions
 from recshield.matrix.store import Entry
 
@@ -21,7 +22,7 @@ class Context:
 def load_data(entry: Entry) -> tuple[Dataset, HeldOut]:
     """Return the training rows and the test rows of a data step."""
     held = load_file(entry.file("data.safetensors"))
-    train = Interactions(held["indptr"], held["items"], entry.facts["n_items"])
+    train = Interactions(held["indptr"], held["items"], entry.facts["n_items"], held.get("negatives"))
     info = DataInfo(entry.facts["name"], train.n_users, train.n_items, len(train))
     test = HeldOut(held["test_users"], held["test_indptr"], held["test_items"])
-    return Dataset(info, train, held["user_ids"], held["item_ids"]), test
+    return Dataset(info, train, unpack("user_ids", held), unpack("item_ids", held)), test

@@ -23,6 +23,7 @@ from recshield.core.norms import measure, project
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, Delta, View
 from recshield.data.catalogue import DataSource
+from recshield.data.ids import pack
 from recshield.data.interactions import HeldOut
 from recshield.evaluation.background import Background
 from recshield.evaluation.ranking import Extras, Ranks, rank
@@ -55,28 +56,29 @@ def compute(step: Step, store: Store, context: Context, folder: Path) -> Facts:
 
 
 def _data(spec: Mapping[str, Any], store: Store, context: Context, folder: Path) -> Facts:  # noqa: ARG001
-    held = spec["source"]
-    source = DataSource(held["name"], held["reader"], tuple(held["files"]), held["fingerprint"], tuple(held["filters"]))
-    split = source.split()
+    source = DataSource.from_json(spec["source"])
+    split = source.split(spec["data_seed"], spec.get("fold", 0))
     source.check_unchanged()
     data, test = split.dataset, split.test
     arrays: dict[str, NDArray[Any]] = {
         "indptr": data.train.indptr,
         "items": data.train.items,
-        "user_ids": _ids(data.user_ids),
-        "item_ids": _ids(data.item_ids),
+        **_ids("user_ids", data.user_ids),
+        **_ids("item_ids", data.item_ids),
         "test_users": test.users,
         "test_indptr": test.indptr,
         "test_items": test.items,
     }
+    if data.train.negatives is not None:
+        arrays["negatives"] = data.train.negatives
     save_arrays(arrays, folder / "data.safetensors")
     return {"name": data.info.name, "n_items": data.info.n_items, "split": split.facts}
 
 
-def _ids(ids: NDArray[np.generic]) -> NDArray[np.generic]:
-    if ids.dtype.kind not in "iu":
-        raise StoreDamaged(f"ids of type {ids.dtype} cannot be stored; readers return whole numbers")
-    return ids.astype(np.int64)
+def _ids(name: str, ids: NDArray[np.generic]) -> dict[str, NDArray[Any]]:
+    if ids.dtype.kind not in "iuU":
+        raise StoreDamaged(f"ids of type {ids.dtype} cannot be stored; readers return whole numbers or text")
+    return pack(name, ids)
 
 
 # attack

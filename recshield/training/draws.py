@@ -76,7 +76,8 @@ class Triplets:
 def draw_negatives(train: Interactions, seed: int, *names: str | int) -> NDArray[np.int32]:
     """Return one item per training row, uniform over the items outside the user's training rows.
 
-    A user who has every item gets the positive itself: such a triplet has a zero gradient.
+    A user who has every item gets the positive itself: such a triplet has a zero gradient. Items that
+    `train.negatives` leaves out are never drawn.
 
     Args:
         train: the training rows.
@@ -87,8 +88,14 @@ def draw_negatives(train: Interactions, seed: int, *names: str | int) -> NDArray
         (len(train),) int32; each row's draw depends on seed, names and row number alone.
     """
     out = np.empty(len(train), np.int32)
-    _draw_negatives(train.users, train.items, *train.members, train.n_items, np.uint64(number(seed, *names)), out)
-    return out
+    bits = np.uint64(number(seed, *names))
+    if train.negatives is None:
+        _draw_negatives(train.users, train.items, *train.members, train.n_items, bits, out)
+        return out
+    indptr, members = train.eligible.members
+    _draw_negatives(train.users, train.items, indptr, members, len(train.negatives), bits, out)
+    has_free = np.diff(indptr)[train.users] < len(train.negatives)
+    return np.where(has_free, train.negatives[np.where(has_free, out, 0)], train.items)
 
 
 def epoch_triplets(train: Interactions, seed: int, epoch: int) -> Triplets:

@@ -1,4 +1,4 @@
-"""MovieLens files: `u.data` (tabs) and `ratings.csv` (commas, header)."""
+"""MovieLens files: `u.data` (tabs), `ratings.dat` (double colons) and `ratings.csv` (commas, header)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from recshield.data.delimited import Column, read_columns
+from recshield.data.plain import find
 from recshield.data.table import Reader, Table
 
 _COLUMNS = (Column("user", 0), Column("item", 1), Column("rating", 2, is_whole=False), Column("timestamp", 3))
 
 
 def _find(path: Path, name: str) -> tuple[Path, ...]:
-    file = path / name if path.is_dir() else path
-    return (file,) if file.name == name and file.exists() else ()
+    file = find(path, name)
+    return (file,) if file else ()
 
 
 def _read(file: Path, separator: str, header: str | None) -> Table:
@@ -35,6 +36,21 @@ class MovieLensData(Reader):
     def read(self, files: tuple[Path, ...]) -> Table:
         """Return its rows."""
         return _read(files[0], "\t", None)
+
+
+class MovieLensDat(Reader):
+    """MovieLens 1M and 10M: user, item, rating, timestamp, separated by `::`, no header."""
+
+    name = "movielens-dat"
+    description = "ratings.dat: user::item::rating::timestamp"
+
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Return ratings.dat at `path`."""
+        return _find(path, "ratings.dat")
+
+    def read(self, files: tuple[Path, ...]) -> Table:
+        """Return its rows."""
+        return _read(files[0], "::", None)
 
 
 class MovieLensCsv(Reader):

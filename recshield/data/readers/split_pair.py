@@ -8,6 +8,7 @@ import numpy as np
 
 from recshield.core.errors import BadData
 from recshield.data.delimited import Column, read_columns
+from recshield.data.plain import find
 from recshield.data.table import Reader, Table
 
 _PAIRS = (("train.rating", "test.rating"), ("trainingset.tsv", "testset.tsv"))
@@ -24,7 +25,7 @@ class SplitPair(Reader):
         """Return the pair at `path`, a folder or either file."""
         folder = path if path.is_dir() else path.parent
         for pair in _PAIRS:
-            found = tuple(folder / name for name in pair)
+            found = tuple(find(folder, name) or folder / name for name in pair)
             if path.is_dir() and any(file.exists() for file in found):
                 missing = [file.name for file in found if not file.exists()]
                 if missing:
@@ -32,7 +33,7 @@ class SplitPair(Reader):
                         folder, None, f"{missing[0]} is missing", f"this format needs both of {', '.join(pair)}"
                     )
                 return found
-            if path.name in pair:
+            if path.name.removesuffix(".gz") in pair:
                 return found
         return ()
 

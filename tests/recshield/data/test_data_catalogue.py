@@ -142,7 +142,7 @@ def test_a_source_splits_its_filtered_rows_and_tells_what_it_did(tmp_path):
     (tmp_path / "u.data").write_text(ROWS)
     split = resolve("u.data", filters=["ratings>=4"]).split()
     assert list(split.facts) == ["filter ratings>=4", "split", "too short", "size", "cold items"]
-    assert split.facts["filter ratings>=4"] == "3 of 4 rows kept"
+    assert split.facts["filter ratings>=4"] == "3 of 4 rows, 2 of 2 users, 2 of 3 items kept"
     assert split.facts["size"] == "2 users, 2 items, 2 training rows, 1 test rows of 1 users"
     assert split.dataset.info.name == "u.data"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recshield.core import settings as defaults
 from recshield.core.errors import BadData
-from recshield.data import delimited
 from recshield.data.delimited import Column, read_columns
 
 #: Bad as ids, good as ratings.
@@ -82,7 +82,7 @@ def test_another_separator_is_named_in_words(tmp_path):
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path, monkeypatch):
     (tmp_path / "large").write_text("1,2,3\n" * 3)
-    monkeypatch.setattr(delimited, "DATA_FILE_BYTES", 17)
+    monkeypatch.setattr(defaults, "DATA_FILE_BYTES", 17)
     with pytest.raises(BadData) as caught:
         read_columns(tmp_path / "large", COLUMNS, ",")
     assert str(caught.value) == f"{tmp_path}/large: the file has 18 bytes; at most 17 are read"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recshield.core.errors import BadData, BadSpec
+from recshield.core.errors import BadData
 from recshield.data.catalogue import resolve
-from recshield.data.splits import Split, filter_rows, split_rows
+from recshield.data.splits import Split, split_rows
 from recshield.data.table import Table
 
 
@@ -119,61 +119,6 @@ def test_an_ordinary_split_mentions_nothing_cold_or_repeated():
 def test_a_given_split_with_one_side_empty_is_an_error(is_test, kind):
     with pytest.raises(BadData, match=f"no {kind} row is left after the split; "):
         split_rows(table_of([(1, 10), (1, 11)], [is_test, is_test]), "toy", {})
-
-
-RATED = [(1, 10, 1, 5.0), (1, 11, 2, 3.5), (1, 12, 3, 4.0), (2, 20, 1, 4.5), (2, 21, 2, 1.0)]
-
-
-@pytest.mark.parametrize("text", ["ratings>=4", "ratings >= 4.0", " ratings>=4 "])
-def test_a_filter_keeps_rows_of_at_least_its_rating_and_counts_them(text):
-    kept = filter_rows(table_of(RATED), [text], facts := {})
-    assert kept.items.tolist() == [10, 12, 20]
-    assert facts == {f"filter {text}": "3 of 5 rows kept"}
-
-
-def test_filters_act_one_after_the_other():
-    kept = filter_rows(table_of(RATED), ["ratings>=3.5", "ratings>=4.5"], facts := {})
-    assert kept.items.tolist() == [10, 20]
-    assert facts == {"filter ratings>=3.5": "4 of 5 rows kept", "filter ratings>=4.5": "2 of 4 rows kept"}
-
-
-def test_a_filter_keeps_every_column_in_step():
-    kept = filter_rows(table_of(RATED, [False, True, False, True, False]), ["ratings>=4"], {})
-    assert kept.users.tolist() == [1, 1, 2]
-    assert kept.times.tolist() == [1, 3, 1]
-    assert kept.ratings.tolist() == [5.0, 4.0, 4.5]
-    assert kept.is_test.tolist() == [False, False, True]
-
-
-def test_a_rating_that_binary_cannot_hold_passes_its_own_filter():
-    assert len(filter_rows(table_of([(1, 10, 1, 3.3), (1, 11, 1, 3.2)]), ["ratings>=3.3"], {})) == 1
-
-
-def test_without_a_filter_every_row_counts_and_that_is_said():
-    kept = filter_rows(table_of(RATED), [], facts := {})
-    assert len(kept) == 5
-    expected = "every rating counts as an interaction (threshold 0); use --filter 'ratings>=4' for another"
-    assert facts == {"ratings": expected}
-
-
-@pytest.mark.parametrize("text", ["ratings>4", "rating>=4", "ratings>=", "ratings>=four", "users>=5", ""])
-def test_an_unknown_filter_says_what_is_allowed(text):
-    with pytest.raises(BadSpec) as caught:
-        filter_rows(table_of(RATED), [text], {})
-    expected = f"filter '{text}' is not known; allowed: ratings>=NUMBER, for example ratings>=4"
-    assert str(caught.value) == expected
-
-
-def test_a_filter_on_rows_without_ratings_is_an_error():
-    with pytest.raises(BadData) as caught:
-        filter_rows(Table(np.array([1]), np.array([2])), ["ratings>=4"], {})
-    assert str(caught.value) == "filter 'ratings>=4' needs ratings, and these files have none; leave it out"
-
-
-def test_a_filter_that_leaves_no_row_is_an_error():
-    with pytest.raises(BadData) as caught:
-        filter_rows(table_of(RATED), ["ratings>=6"], {})
-    assert str(caught.value) == "no row is left after the filters; loosen them"
 
 
 PAIRS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=2, max_size=40)

@@ -39,6 +39,40 @@ def test_a_user_with_every_item_gets_the_positive_itself() -> None:
     assert draw_negatives(train, 0, "x").tolist()[2] == 1
 
 
+def test_items_that_may_be_no_negatives_are_never_drawn_and_the_others_are_uniform() -> None:
+    users, items = np.zeros(20_000, np.int64), np.tile([0, 3, 4, 9], 5_000)
+    warm = np.array([0, 2, 3, 5, 6, 8], np.int32)  # 4 and 9 are training items all the same
+    train = Interactions.from_rows(users, items, 1, 10, warm)
+    counts = np.bincount(draw_negatives(train, 0, "warm"), minlength=10)
+    assert counts[[0, 1, 3, 4, 7, 9]].sum() == 0
+    assert stats.chisquare(counts[[2, 5, 6, 8]]).pvalue > 1e-4
+
+
+def test_where_every_item_may_be_a_negative_the_draw_is_the_same() -> None:
+    train = interactions()
+    listed = Interactions(train.indptr, train.items, train.n_items, np.arange(train.n_items, dtype=np.int32))
+    assert np.array_equal(draw_negatives(train, 0, "a", 1), draw_negatives(listed, 0, "a", 1))
+
+
+def test_a_user_with_every_item_that_may_be_drawn_gets_the_positive_itself() -> None:
+    rows = np.array([0, 0, 0, 1]), np.array([0, 1, 3, 0])
+    train = Interactions.from_rows(*rows, 2, 4, np.array([0, 1], np.int32))
+    assert draw_negatives(train, 0, "x").tolist() == [0, 1, 3, 1]
+
+
+def test_the_pairs_of_an_oracle_hold_no_negative_that_may_be_none() -> None:
+    from recshield.data.interactions import HeldOut
+    from recshield.matrix.victims import degrade_pairs, oracle_pairs
+
+    warm = np.arange(0, 60, 2, dtype=np.int32)
+    full = interactions()
+    is_warm = full.items % 2 == 0
+    train = Interactions.from_rows(full.users[is_warm], full.items[is_warm], 51, 60, warm)
+    test = HeldOut.from_rows(full.users[~is_warm], full.items[~is_warm])
+    for pairs in (degrade_pairs(train, 0), oracle_pairs(train, test, 0)):
+        assert (pairs.negatives % 2 == 0).all()
+
+
 def test_draws_depend_on_seed_and_names_alone() -> None:
     train = interactions()
     first = draw_negatives(train, 0, "a", 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recshield.core.errors import BadData
-from recshield.data.readers import MovieLensCsv, MovieLensData, SplitPair
+from recshield.data.readers import MovieLensCsv, MovieLensDat, MovieLensData, SplitPair
 from recshield.data.table import Reader, Table
 
 HEADER = "userId,movieId,rating,timestamp"
@@ -53,6 +53,7 @@ FORMATS = [
     Format(SplitPair, "test.rating", partner="train.rating"),
     Format(SplitPair, "trainingset.tsv", partner="testset.tsv"),
     Format(SplitPair, "testset.tsv", partner="trainingset.tsv"),
+    Format(MovieLensDat, "ratings.dat", "::"),
 ]
 each_format = pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 ROWS = ["3|0|4.5|881250949", "1|20|1|7", "3|20|0.5|0"]
@@ -120,7 +121,7 @@ FAULTS = [
 
 def assert_fault(form: Format, folder: Path, path: Path, line: int, fault: str, row: str) -> None:
     """See that reading says `fault` of this file and line."""
-    shown = {"\t": "tabs", ",": "commas"}[form.separator]
+    shown = {"\t": "tabs", ",": "commas", "::": "'::'"}[form.separator]
     expected = fault.format(line=row.replace("|", form.separator), separators=shown)
     with pytest.raises(BadData) as caught:
         form.read(folder)
