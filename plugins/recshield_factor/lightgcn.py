@@ -112,7 +112,8 @@ class LightGCN(Recommender):
 
         Scores are asked for in chunks of users. Where no gradient is asked for, the tables of the last call are used
         again if layer 0, as the view shows it, still holds the same values: the comparison is by value, so that no
-        perturbation and no changed weight can be missed, and it costs a tenth of the propagation.
+        perturbation and no changed weight can be missed, and it costs a small part of the propagation (gowalla: 3 of
+        155 ms).
         """
         graph, tables = self.graph, self._layer_0(view)
         if torch.is_grad_enabled():

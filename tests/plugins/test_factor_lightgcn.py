@@ -105,23 +105,19 @@ def test_penalty_is_half_the_squares_of_layer_0() -> None:
 
 @pytest.mark.parametrize(
     ("layers", "users", "items"),
-    [(1, [0, 1, 4], [0, 4, 8]), (2, [0, 1, 2, 4, 5], [0, 1, 3, 4, 5, 8]), (3, [0, 1, 2, 3, 4, 5, 6], None)],
+    [(1, [0, 1, 4], [0, 4, 8]), (2, [0, 1, 4], [0, 1, 3, 4, 8]), (3, [0, 1, 2, 3, 4], [0, 1, 3, 4, 8])],
 )
-def test_rows_are_those_within_reach(layers: int, users: list[int], items: list[int] | None) -> None:
-    """A path: user u has items u - 1 and u. The batch is user 0 with items 0 and 4, of which 4 has users 4 and 5."""
-    pairs = [(user, item) for user in range(8) for item in (user - 1, user) if 0 <= item < 8]
-    pairs.remove((0, 0))  # user 0 stands alone, item 0 has user 1
-    pairs.append((0, 8))  # and user 0 has item 8, which nobody else has
-    pairs.remove((5, 4))  # item 4 ends at user 4; user 5 begins anew with item 5
-    model = fitted(dataset(pairs), layers=layers, epochs=0)
-    batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([4]))
-    found = model.rows(batch)
-    reach = dense_mean(dataset(pairs), layers) > 0
-    near = reach[[0, USERS + 0, USERS + 4]].any(dim=0)
-    assert found[USER].tolist() == near[:USERS].nonzero()[:, 0].tolist()
-    assert found[ITEM].tolist() == near[USERS:].nonzero()[:, 0].tolist()
-    by_hand = {1: ([0, 1, 4], [0, 4, 8]), 2: ([0, 1, 4], [0, 1, 3, 4, 8]), 3: ([0, 1, 2, 3, 4], [0, 1, 3, 4, 8])}
-    assert (found[USER].tolist(), found[ITEM].tolist()) == by_hand[layers]
+def test_rows_are_those_within_reach(layers: int, users: list[int], items: list[int]) -> None:
+    """Two paths, read from triplet (0, 0, 4): item 8 - user 0, and item 0 - user 1 - item 1 - ... - user 4 - item 4."""
+    path = [(user, item) for user in range(1, 5) for item in (user - 1, user)]
+    away = [(5, 5), (6, 5), (6, 6)]
+    data = dataset([(0, 8), *path, *away])
+    found = fitted(data, layers=layers, epochs=0).rows(Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([4])))
+    assert (found[USER].tolist(), found[ITEM].tolist()) == (users, items)
+    near = (dense_mean(data, layers) > 0)[[0, USERS + 0, USERS + 4]].any(dim=0)
+    assert (found[USER].tolist(), found[ITEM].tolist()) == tuple(
+        part.nonzero()[:, 0].tolist() for part in near.split([USERS, ITEMS])
+    )
 
 
 def test_two_steps_of_backward_agree_with_dense_propagation() -> None:
