@@ -52,7 +52,7 @@ def refused(cli: Cli, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--models", "mff"], "error: no model 'mff'; did you mean 'mf'? installed: amf, mf, popular, random."),
+        (["--models", "mff"], "error: no model 'mff'; did you mean 'mf'? installed: amf, itemknn, "),
         (["--models", "mf", "--attacks", "pdg"],
          "error: no attack 'pdg'; did you mean 'pgd'? installed: fgm, fgsm, noise, pgd. see `recshield plugins`"),
         (["--models", "mf+advrag"],
