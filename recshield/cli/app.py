@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from recshield.cli import audit, datasets, matrix, plugins, show
+from recshield.cli import audit, cache, datasets, matrix, plugins, show
 
 app = typer.Typer(
     name="recshield",
@@ -33,3 +33,4 @@ app.command("show")(show.show)
 app.command("audit")(audit.audit)
 app.command("plugins")(plugins.plugins)
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(cache.app, name="cache")

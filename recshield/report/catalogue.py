@@ -104,9 +104,9 @@ def show_datasets(console: Console, rows: list[dict[str, Any]]) -> None:
     """Print the named data sets."""
     width = max(len(row["name"]) for row in rows)
     for row in rows:
-        line = safe(f"{row['name']:<{width}}  ", "cyan").append_text(safe(row["description"]))
+        drawn = safe(f"{row['name']:<{width}}  ", "cyan").append_text(safe(row["description"]))
         state = row["place"] if row["place"] != "not here" else f"not here, {row['files']}"
-        console.print(line.append_text(safe(f"  [{state}]", "dim")), soft_wrap=True)
+        console.print(drawn.append_text(safe(f"  [{state}]", "dim")), soft_wrap=True)
     console.print()
     for line in (
         "`recshield datasets info NAME` says who publishes one, `recshield datasets fetch NAME` fetches it",
