@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from recshield.core.errors import FetchFailed
-from recshield.core.settings import ARCHIVE_MEMBERS, ARCHIVE_RATIO
+from recshield.core.settings import ARCHIVE_MEMBERS, ARCHIVE_RATIO, UNPACKED_BYTES
 from recshield.data.downloads import DataFile
 
 _PIECE = 1 << 18
+_GZIP, _BZIP2, _XZ = _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 #: What damaged archives raise.
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError)
 
@@ -27,25 +28,27 @@ def _plain(stream: IO[bytes]) -> Any:
     """Return the decompressed stream, told by its first bytes."""
     start = stream.read(6)
     stream.seek(0)
-    if start.startswith(b"\x1f\x8b"):
+    if start.startswith(_GZIP):
         return gzip.GzipFile(fileobj=stream)
-    if start.startswith(b"BZh"):
+    if start.startswith(_BZIP2):
         return bz2.BZ2File(stream)
-    return lzma.LZMAFile(stream) if start.startswith(b"\xfd7zXZ") else stream
+    return lzma.LZMAFile(stream) if start.startswith(_XZ) else stream
 
 
 class _Meter:
     """Counts what an archive unpacks to, and stops it where it is out of proportion."""
 
-    def __init__(self, archive: Path) -> None:
+    def __init__(self, archive: Path, files: Sequence[DataFile]) -> None:
         self._archive = archive
-        self._left = ARCHIVE_RATIO * max(archive.stat().st_size, 4096)
+        in_proportion = ARCHIVE_RATIO * max(archive.stat().st_size, 4096)
+        self._left = min(in_proportion, UNPACKED_BYTES + sum(file.limit for file in files))
 
     def count(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
             raise FetchFailed(
-                f"{self._archive.name}: it unpacks to more than {ARCHIVE_RATIO} times its own size; nothing is kept"
+                f"{self._archive.name}: it unpacks to more than {ARCHIVE_RATIO} times its own size, or than its data "
+                "set can hold; nothing is kept"
             )
 
 
@@ -66,8 +69,11 @@ class _Counted(io.RawIOBase):
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether a file is a zip or a tar, compressed or not."""
-    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    """Return whether a file is a zip or a tar, compressed or not, by its first bytes: nothing of it is parsed."""
+    with path.open("rb") as stream:
+        start = stream.read(512)
+    is_tar = start.startswith(_COMPRESSED) or start[257:262] == b"ustar"
+    return is_tar or zipfile.is_zipfile(path)
 
 
 def unpack(archive: Path, files: Sequence[DataFile], folder: Path, *, by_name: bool = False) -> None:
@@ -87,7 +93,7 @@ def unpack(archive: Path, files: Sequence[DataFile], folder: Path, *, by_name: b
     taken: set[str] = set()
     try:
         walk = _zip_members if zipfile.is_zipfile(archive) else _tar_members
-        for n_members, (name, opened) in enumerate(walk(archive), start=1):
+        for n_members, (name, opened) in enumerate(walk(archive, _Meter(archive, files)), start=1):
             if n_members > ARCHIVE_MEMBERS:
                 raise FetchFailed(f"{archive.name}: it has more than {ARCHIVE_MEMBERS} members; nothing is kept")
             _check_path(archive, name)
@@ -108,9 +114,8 @@ def unpack(archive: Path, files: Sequence[DataFile], folder: Path, *, by_name: b
 _Members = Iterator[tuple[str, Callable[[], IO[bytes]] | None]]
 
 
-def _zip_members(archive: Path) -> _Members:
+def _zip_members(archive: Path, meter: _Meter) -> _Members:
     """Give name and opener of each member, None for a folder."""
-    meter = _Meter(archive)
     with zipfile.ZipFile(archive) as held:
         for member in held.infolist():
             kind = stat.S_IFMT(member.external_attr >> 16)
@@ -125,9 +130,8 @@ def _zip_opener(held: zipfile.ZipFile, member: zipfile.ZipInfo, meter: _Meter) -
     return lambda: _counted(held.open(member), meter)
 
 
-def _tar_members(archive: Path) -> _Members:
+def _tar_members(archive: Path, meter: _Meter) -> _Members:
     """Give name and opener of each member, None for a folder; the stream is read once, from front to back."""
-    meter = _Meter(archive)
     with archive.open("rb") as stream, tarfile.open(fileobj=_counted(_plain(stream), meter), mode="r|") as held:
         for member in held:
             if not (member.isreg() or member.isdir()) or member.issparse():

@@ -61,13 +61,23 @@ def write_rows(table: Table, target: Path, *, overwrites: bool = False) -> None:
         if overwrites:
             draft.replace(target)
         else:
-            os.link(draft, target)  # fails where another process was faster
+            _give_name(draft, target)
     except FileExistsError:
         raise OutputRefused(f"{target} is there already; name another file, or overwrite it with --force") from None
     except OSError as error:
         raise OutputRefused(f"{target} cannot be written ({error.strerror or error}); name another file") from None
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _give_name(draft: Path, target: Path) -> None:
+    """Name a file that must be new; a file system without links cannot tell whether another process was faster."""
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        draft.rename(target)
 
 
 def _columns(table: Table) -> pa.Table:
@@ -96,4 +106,6 @@ def _write(rows: pa.Table, draft: Path, ending: str) -> None:
             rows = rows.set_column(place, "is_test", rows["is_test"].cast(pa.int8()))
         rows = rows.rename_columns([_RECBOLE[name] for name in rows.column_names])
     separator = "\t" if ending == ".inter" else ","
-    csv.write_csv(rows, draft, csv.WriteOptions(delimiter=separator, quoting_style="needed", quoting_header="none"))
+    with draft.open("wb") as stream:
+        stream.write((separator.join(rows.column_names) + "\n").encode())
+        csv.write_csv(rows, stream, csv.WriteOptions(include_header=False, delimiter=separator))
