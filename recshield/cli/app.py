@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from recshield.cli import audit, datasets, matrix, plugins, show, stages
+from recshield.cli import audit, cache, datasets, matrix, plugins, show, stages
 
 app = typer.Typer(
     name="recshield",
@@ -35,4 +35,5 @@ app.command("evaluate")(stages.evaluate)
 app.command("show")(show.show)
 app.command("audit")(audit.audit)
 app.command("plugins")(plugins.plugins)
-app.command("datasets")(datasets.datasets)
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(cache.app, name="cache")

@@ -80,3 +80,7 @@ class StoreDamaged(RecshieldError):
 
 class OutputRefused(RecshieldError):
     """The output folder cannot be written, or holds something that is not a run."""
+
+
+class FetchFailed(RecshieldError):
+    """A download that failed, is not what was expected, or may not be made yet."""

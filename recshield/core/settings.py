@@ -74,3 +74,20 @@ RUN_TABLE_BYTES = 16 * 1024**3
 RUN_TABLE_ROWS = 2**31
 #: Temporary store folders older than this many seconds are removed.
 STALE_SECONDS = 7 * 86_400
+
+#: Most bytes of one download, where its data set names no other bound.
+DOWNLOAD_BYTES = 64 * 1024**2
+#: Most bytes of one unpacked file, where its data set names no other bound.
+UNPACKED_BYTES = 256 * 1024**2
+#: Most members of an archive.
+ARCHIVE_MEMBERS = 10_000
+#: An archive may unpack to at most this many times its own size.
+ARCHIVE_RATIO = 100
+#: Seconds without a byte after which a download is given up.
+DOWNLOAD_TIMEOUT = 30.0
+#: Attempts at a download that fails in passing (timeout, broken connection, server error).
+DOWNLOAD_ATTEMPTS = 3
+#: Seconds before the second attempt at a download; they double with each further one.
+DOWNLOAD_WAIT = 1.0
+#: Most redirects that a download follows.
+DOWNLOAD_REDIRECTS = 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,40 +14,11 @@ from recshield.core.errors import BadData, BadValue, UnknownName
 from recshield.core.registry import registry
 from recshield.core.settings import DATA_SEED, DATA_VARIABLE
 from recshield.data.filters import filter_rows, read_filter
+from recshield.data.places import find_folder
 from recshield.data.roles import Columns, columns_texts, read_columns_option
 from recshield.data.schemes import read_scheme
 from recshield.data.splits import Split, split_rows
 from recshield.data.table import NamedData, Table
-
-
-class AmazonVideo(NamedData):
-    """Amazon Video games with the split of the SAO paper."""
-
-    name = "amazon-video"
-    description = "Amazon Video games, leave-one-out split of the SAO paper (SIGIR 2020)"
-    licence = "research use"
-    folder = "amazon-video"
-    publisher = "https://github.com/feay1234/ASASRec"
-
-
-class MovieLens500(NamedData):
-    """500 users of MovieLens-1M with the split of the AL4REC tutorial."""
-
-    name = "movielens-500"
-    description = "500 users of MovieLens-1M, leave-one-out split of the AL4REC tutorial (ECIR 2021)"
-    licence = "research use (GroupLens)"
-    folder = "movielens-500"
-    publisher = "https://github.com/sisinflab/HandsOn-ECIR2021"
-
-
-class MovieLens100K(NamedData):
-    """MovieLens 100K."""
-
-    name = "ml-100k"
-    description = "MovieLens 100K"
-    licence = "research use (GroupLens)"
-    folder = "ml-100k"
-    publisher = "https://grouplens.org/datasets/movielens/100k/"
 
 
 @dataclass(frozen=True)
@@ -182,18 +154,16 @@ def _place(text: str) -> tuple[Path, bool]:
 
 
 def _named_folder(named: type[NamedData], data_dir: str | None) -> Path:
-    top = data_dir or os.environ.get(DATA_VARIABLE)
-    if not top:
-        raise BadData(
-            f"data set '{named.name}' is not embedded; fetch it from {named.publisher}, put it in a folder "
-            f"'{named.folder}', and name the folder above it with --data-dir or {DATA_VARIABLE}"
-        )
-    path = Path(top).expanduser() / named.folder
-    if not path.is_dir():
-        raise BadData.at(
-            path, None, f"data set '{named.name}' is not there", f"fetch it from {named.publisher} into this folder"
-        )
-    return path
+    found = find_folder(named.folder, data_dir)
+    if found is not None:
+        return found
+    place = f"a folder '{named.folder}', and name the folder above it with --data-dir or {DATA_VARIABLE}"
+    if not named.downloads:
+        raise BadData(f"data set '{named.name}' is not here; fetch it from {named.publisher}, put it in {place}")
+    order = f"recshield datasets fetch {named.name}" + (f" --data-dir {shlex.quote(data_dir)}" if data_dir else "")
+    raise BadData(
+        f"data set '{named.name}' is not here; run `{order}`, or put the files of {named.publisher} in {place}"
+    )
 
 
 def _fingerprint(files: Sequence[Path]) -> str:

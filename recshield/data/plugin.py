@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recshield.core.hookspecs import hookimpl
-from recshield.data.catalogue import AmazonVideo, MovieLens100K, MovieLens500
+from recshield.data.publishers import published
 from recshield.data.readers import (
     Adjacency,
     MovieLensCsv,
@@ -38,4 +38,4 @@ def recshield_readers() -> list[type[Reader]]:
 @hookimpl
 def recshield_datasets() -> list[type[NamedData]]:
     """Return the named data sets."""
-    return [Synthetic, AmazonVideo, MovieLens500, MovieLens100K]
+    return [Synthetic, *published()]

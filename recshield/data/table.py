@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recshield.core.errors import BadData
+from recshield.data.downloads import Download
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,20 @@ class NamedData(ABC):
 
     name: ClassVar[str]
     description: ClassVar[str]
+    #: One line.
     licence: ClassVar[str]
+    #: Where its text stands.
+    licence_address: ClassVar[str] = ""
     #: Folder below the data directory; "" = generated, needs no files.
     folder: ClassVar[str] = ""
-    #: Who publishes the files.
+    #: Page of who publishes the files.
     publisher: ClassVar[str] = ""
+    #: Addresses and expected files; empty = the files cannot be fetched.
+    downloads: ClassVar[tuple[Download, ...]] = ()
+    #: Name of the reader that its files are for; "" = the one that knows them.
+    reader: ClassVar[str] = ""
+    #: Columns of a file without header, comma separated, as the reader takes them.
+    columns: ClassVar[str] = ""
 
     def generate(self) -> Table:
         """Return the rows of a generated data set."""

@@ -70,7 +70,8 @@ def perform(step: Step, store: Store, context: Context) -> None:
         with own_random_state(number(step.spec.get("seed", 0), step.kind, step.spec.get("depth", 0))):
             facts = steps.compute(step, store, context, folder)
         seconds = time.perf_counter() - start
-        return facts, {"seconds": seconds, "cuda_ms": _cuda_since(mark), **_peak(context), "threads": context.threads}
+        timing = {"kind": step.kind, "seconds": seconds, "cuda_ms": _cuda_since(mark), "threads": context.threads}
+        return facts, timing | _peak(context)
 
     before = torch.get_num_threads()
     torch.set_num_threads(context.threads)

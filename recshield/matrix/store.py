@@ -87,10 +87,13 @@ class Store:
         if not (folder / _META).is_file():
             return None
         try:
-            return self._read(key, folder)
+            entry = self._read(key, folder)
         except (StoreDamaged, OSError, ValueError, KeyError, TypeError):
             self.damaged.append(key)
             return None
+        with contextlib.suppress(OSError):
+            os.utime(folder / _META)  # when it was last used, for `recshield cache prune`
+        return entry
 
     def need(self, key: str) -> Entry:
         """Return a finished step, or raise StoreDamaged."""
@@ -98,6 +101,28 @@ class Store:
         if entry is None:
             raise StoreDamaged(f"step {key} is not in the store {self.root}; run the same command again to rebuild it")
         return entry
+
+    def is_damaged(self, key: str) -> bool:
+        """Return whether a step is there and does not match its recorded hashes; every file is hashed again."""
+        folder = self._folder(key)
+        self._sound.discard(key)
+        try:
+            self._read(key, folder)
+        except (StoreDamaged, OSError, ValueError, KeyError, TypeError, AttributeError):
+            return folder.is_dir()  # else another process has just removed it
+        return False
+
+    def forget(self, key: str) -> bool:
+        """Remove a step whose lock the caller holds, and say whether it was there; it leaves by one rename."""
+        self._sound.discard(key)
+        aside = self.root / "unfinished" / f"{key}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder(key).rename(aside)
+        except FileNotFoundError:  # another process was faster
+            return False
+        shutil.rmtree(aside, ignore_errors=True)
+        return True
 
     def _read(self, key: str, folder: Path) -> Entry:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
@@ -145,7 +170,7 @@ class Store:
                 draft.rename(folder)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
-        return self.need(key)
+            return self.need(key)
 
 
 def _meta_digest(meta: dict[str, Any]) -> str:

@@ -86,7 +86,7 @@ def refused(cli: Cli, *arguments: str) -> str:
         (["--models", "mf", "--controls", "some"], "error: controls 'some' is not known; allowed: auto, none"),
         (["--models", "mf", "--filter", "stars>3"], "error: filter 'stars>3' is not known; allowed: ratings>=NUMBER,"),
         (["--models", "mf", "--dataset", "./nowhere"], "error: nowhere: no such folder or file; give a path that exists,"),
-        (["--models", "mf", "--dataset", "ml-100k"], "error: data set 'ml-100k' is not embedded; fetch it from https://"),
+        (["--models", "mf", "--dataset", "ml-100k"], "error: data set 'ml-100k' is not here; run `recshield datasets fetch ml-100k`, or put the files of https://"),
         (["--models", "mf", "--metrics", "ndcg@100000", *SHORT],
          "error: ndcg@100000: K is 100000, but the data set has 800 items; K is at most 800"),
         (["--models", "popular", "--defenses", "advreg"], ""),

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from recshield.core.errors import BadData, UnknownName
-from recshield.core.settings import DATA_VARIABLE
+from recshield.core.settings import CACHE_VARIABLE, DATA_VARIABLE
 from recshield.data.catalogue import DataSource, resolve
-from recshield.data.table import Table
+from recshield.data.table import NamedData, Table
 
 ROWS = "1\t10\t5\t1\n1\t11\t3\t2\n2\t10\t4\t1\n2\t12\t4\t2\n"
 
@@ -27,6 +27,7 @@ def pair(folder: Path, train: str = "1\t10\t1\t1\n", test: str = "1\t11\t1\t1\n"
 @pytest.fixture(autouse=True)
 def _no_data_folder(monkeypatch, tmp_path):
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "no-cache"))
     monkeypatch.chdir(tmp_path)
 
 
@@ -41,7 +42,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest_one():
         resolve("amazon-vidoe")
     text = str(caught.value)
     assert text.startswith("no dataset 'amazon-vidoe'; did you mean 'amazon-video'? installed: ")
-    assert "amazon-video, ml-100k, movielens-500, synthetic" in text
+    assert "gowalla, lastfm, ml-100k, ml-1m, ml-latest-small-2016, movielens-500, pinterest, synthetic, yelp" in text
     assert text.endswith(". a path to a folder or file works too; see `recshield datasets`")
 
 
@@ -53,22 +54,32 @@ def test_a_path_that_is_not_there_says_so(text):
     assert str(caught.value) == expected
 
 
-def test_a_named_set_without_a_data_folder_says_where_to_fetch_and_put_it():
+def test_a_named_set_that_is_not_here_says_how_to_fetch_it():
     with pytest.raises(BadData) as caught:
         resolve("amazon-video")
     assert str(caught.value) == (
-        "data set 'amazon-video' is not embedded; fetch it from https://github.com/feay1234/ASASRec, "
-        "put it in a folder 'amazon-video', and name the folder above it with --data-dir or RECSHIELD_DATA"
+        "data set 'amazon-video' is not here; run `recshield datasets fetch amazon-video`, or put the files of "
+        "https://github.com/feay1234/ASASRec in a folder 'amazon-video', and name the folder above it with "
+        "--data-dir or RECSHIELD_DATA"
     )
 
 
-def test_a_named_set_whose_folder_is_absent_names_the_folder_and_the_publisher(tmp_path):
+def test_a_named_set_that_is_not_below_the_argument_is_fetched_to_there(tmp_path):
     with pytest.raises(BadData) as caught:
-        resolve("ml-100k", str(tmp_path))
-    assert str(caught.value) == (
-        f"{tmp_path}/ml-100k: data set 'ml-100k' is not there; "
-        "fetch it from https://grouplens.org/datasets/movielens/100k/ into this folder"
+        resolve("ml-100k", str(tmp_path / "my data"))
+    assert f"run `recshield datasets fetch ml-100k --data-dir '{tmp_path}/my data'`, or put the files" in str(
+        caught.value
     )
+
+
+def test_a_third_party_set_that_recshield_cannot_fetch_says_where_it_comes_from(tmp_path, plant):
+    class Elsewhere(NamedData):
+        name, description, licence, folder = "elsewhere", "", "", "else"
+        publisher = "https://example.org"
+
+    plant("dataset", Elsewhere)
+    with pytest.raises(BadData, match=r"is not here; fetch it from https://example\.org, put it in a folder 'else'"):
+        resolve("elsewhere")
 
 
 def test_a_named_set_is_found_below_the_argument_and_else_below_the_variable(tmp_path, monkeypatch):
@@ -76,6 +87,8 @@ def test_a_named_set_is_found_below_the_argument_and_else_below_the_variable(tmp
     pair(tmp_path / "two" / "amazon-video", train="1\t10\t1\t1\n1\t12\t1\t1\n")
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "two"))
     assert len(resolve("amazon-video").read()) == 3
+    pair(tmp_path / "no-cache" / "data" / "amazon-video", train="1\t1\t1\t1\n")
+    assert len(resolve("amazon-video").read()) == 3  # the user's own folder comes last
     source = resolve("amazon-video", str(tmp_path / "one"))
     assert (source.name, source.reader) == ("amazon-video", "split-pair")
     assert source.files == (str(there / "train.rating"), str(there / "test.rating"))
