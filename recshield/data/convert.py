@@ -214,7 +214,7 @@ def _seconds(values: pa.ChunkedArray) -> Array:
 def _checked_times(role: str, times: Array) -> Array:
     row = _first(~((times >= 0) & (times <= _MAX_TIME)))  # true for NaN, too
     if row >= 0:
-        raise RowFault(row, f"{role} is {times[row]}", "it must be a finite number of at least 0")
+        raise RowFault(row, f"{role} is {times[row]:.15g}", "it must be a finite number of at least 0")
     is_whole = times.dtype.kind in "iu" or not (times % 1).any()
     return times.astype(np.int64 if is_whole else np.float64)
 

@@ -149,7 +149,7 @@ FAULTS = [
     ("7,8,-inf,4", "rating is '-inf'; it must be a finite number"),
     ("7,8,1e39,4", "rating is '1e39'; it must be at most 3.403e+38"),
     ("7,8,3,soon", "time is 'soon'; it must be seconds since 1970 or an ISO 8601 date"),
-    ("7,8,3,-4", "time is -4.0; it must be a finite number of at least 0"),
+    ("7,8,3,-4", "time is -4; it must be a finite number of at least 0"),
     ("7,8,3,", "time is ''; it must be seconds since 1970 or an ISO 8601 date"),
     ("7,8,3,2024-01-01", "time is '2024-01-01'; it must be seconds since 1970 or an ISO 8601 date"),
     ("-7,8,3,4", "user is -7; it must be at least 0"),
