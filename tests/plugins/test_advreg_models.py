@@ -120,3 +120,7 @@ def test_the_matrix_crosses_them_and_gives_the_reason_where_it_cannot() -> None:
     assert (goal["fgsm"] > goal["noise"]).all()
     clean = run.table.query("attack == 'none' and metric == 'ndcg'").set_index("system")["clean"]
     assert {"itemknn", "userknn"} <= set(clean.index)
+    reasons = {(one["system"], one["attack"]): one["reason"] for one in run.manifest["skipped"]}
+    for name in ("itemknn", "userknn"):
+        for attack in ("noise", "fgsm"):
+            assert reasons[name, attack] == f"model '{name}' has no surface that can be touched"
