@@ -197,10 +197,19 @@ class TrainedVictim:
         gradient = {
             name: held.grad if held.grad is not None else torch.zeros_like(held) for name, held in leaves.items()
         }
+        if pairs is not self._pairs:
+            gradient = self._on_goal_rows(gradient)
         self.notes.values.append(total / len(pairs))
         if self.notes.zero_share is None:
             self.notes.zero_share = self._zero_share(gradient)
         return torch.tensor(total / len(pairs), dtype=torch.float64), gradient
+
+    def _on_goal_rows(self, gradient: Delta) -> dict[str, Tensor]:
+        """Return a gradient that is zero outside the rows that the goal reads, where nothing is perturbed."""
+        kept = {name: torch.zeros_like(held) for name, held in gradient.items()}
+        for name, rows in self.rows.items():
+            kept[name][rows] = gradient[name][rows]
+        return kept
 
     def _zero_share(self, gradient: Delta) -> float:
         """Return the share of rows the goal reads whose gradient is zero or not finite."""
