@@ -61,6 +61,7 @@ class LightGCN(Recommender):
     """
 
     name = "lightgcn"
+    pass_size = 2**18  # a pass propagates through the whole graph, however few triplets it has
     config_type = LightGCNConfig
     exposes = (USER, ITEM)
     config: LightGCNConfig

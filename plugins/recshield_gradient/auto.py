@@ -88,7 +88,7 @@ class APGD(Attack):
                 was_halved = n_rising < _RISING * spans[step] or is_stuck
                 if was_halved:
                     size /= 2
-                    last = here = own.delta
+                    here = own.delta  # the momentum of the next step is taken from where it came, as in the paper
                     gradient, before = best_gradient, own.value
                 n_rising, best_before = 0, own.value
         if own.value > overall.value:

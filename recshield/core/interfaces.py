@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from recshield.core.errors import BadValue
+from recshield.core.settings import ATTACK_TRIPLETS
 from recshield.core.surfaces import CLEAN, Budget, Delta, Surface, View
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ class Recommender(torch.nn.Module, ABC):
     name: ClassVar[str]
     config_type: ClassVar[type[Any]] = NoConfig
     exposes: ClassVar[tuple[str, ...]] = ()
+    #: Triplets that an attack passes through `loss` at once; more where a pass has a cost of its own.
+    pass_size: ClassVar[int] = ATTACK_TRIPLETS
     surfaces: tuple[Surface, ...] = ()
 
     def __init__(self, data: DataInfo, config: Any, rng: Generator) -> None:

@@ -28,7 +28,7 @@ class GoalPairs:
     positives: Tensor
     negatives: Tensor  # (draws, rows)
 
-    def batches(self, device: torch.device, size: int = settings.ATTACK_TRIPLETS) -> Iterator[Batch]:
+    def batches(self, device: torch.device, size: int) -> Iterator[Batch]:
         """Yield the triplets in a fixed order; memory is one batch."""
         for draw in self.negatives:
             for start in range(0, len(self.users), size):
@@ -125,6 +125,7 @@ class TrainedVictim:
         self.device = model.values(self.surfaces[0].name).device
         self._data_seed = data_seed
         self._top_pairs: GoalPairs | None = None
+        self._at_zero: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
         self._rows: dict[str, Tensor] | None = None
 
     def _pairs_of(self, loss: str) -> GoalPairs:
@@ -154,7 +155,7 @@ class TrainedVictim:
             is_read = {
                 one.name: torch.zeros(one.shape[0], dtype=torch.bool, device=self.device) for one in self.surfaces
             }
-            for batch in self._pairs.batches(self.device):
+            for batch in self._pairs.batches(self.device, self._model.pass_size):
                 for name, rows in self._model.rows(batch).items():
                     if name in is_read:
                         is_read[name][rows] = True
@@ -184,20 +185,40 @@ class TrainedVictim:
     def ascend(self, delta: Delta, loss: str = "") -> tuple[Tensor, dict[str, Tensor]]:
         """GRADIENTS: return the mean loss over the goal's triplets and its gradient, batch by batch."""
         self._allow(Access.GRADIENTS)
+        is_clean = not any(bool(delta[one.name].any()) for one in self.surfaces)
+        if is_clean and loss in self._at_zero:  # at eps 0 every step of an attack asks for the same
+            value, held = self._at_zero[loss]
+            self.notes.values.append(float(value))
+            return value.clone(), {name: gradient.clone() for name, gradient in held.items()}
+        value, gradient = self._ascend(delta, loss)
+        if is_clean:
+            self._at_zero[loss] = (value.clone(), {name: held.clone() for name, held in gradient.items()})
+        return value, gradient
+
+    def _ascend(self, delta: Delta, loss: str) -> tuple[Tensor, dict[str, Tensor]]:
         leaves = {one.name: delta[one.name].detach().clone().requires_grad_() for one in self.surfaces}
         total, pairs = 0.0, self._pairs_of(loss)
         with torch.enable_grad():
-            for batch in pairs.batches(self.device):
+            for batch in pairs.batches(self.device, self._model.pass_size):
                 part = _loss(self._model, batch, View(leaves), loss)
                 total += float(part.detach())
                 (part / len(pairs)).backward()
         gradient = {
             name: held.grad if held.grad is not None else torch.zeros_like(held) for name, held in leaves.items()
         }
+        if pairs is not self._pairs:
+            gradient = self._on_goal_rows(gradient)
         self.notes.values.append(total / len(pairs))
         if self.notes.zero_share is None:
             self.notes.zero_share = self._zero_share(gradient)
         return torch.tensor(total / len(pairs), dtype=torch.float64), gradient
+
+    def _on_goal_rows(self, gradient: Delta) -> dict[str, Tensor]:
+        """Return a gradient that is zero outside the rows that the goal reads, where nothing is perturbed."""
+        kept = {name: torch.zeros_like(held) for name, held in gradient.items()}
+        for name, rows in self.rows.items():
+            kept[name][rows] = gradient[name][rows]
+        return kept
 
     def _zero_share(self, gradient: Delta) -> float:
         """Return the share of rows the goal reads whose gradient is zero or not finite."""
@@ -215,10 +236,9 @@ class TrainedVictim:
             NonFiniteScores: the loss is NaN or infinite.
         """
         pairs = self._pairs_of(loss)
+        batches = pairs.batches(self.device, self._model.pass_size)
         with torch.no_grad():
-            total = sum(
-                float(_loss(self._model, batch, View(dict(delta)), loss)) for batch in pairs.batches(self.device)
-            )
+            total = sum(float(_loss(self._model, batch, View(dict(delta)), loss)) for batch in batches)
         if not np.isfinite(total):
             raise NonFiniteScores("the attacked loss is NaN or infinite; look at the model's training")
         return total / len(pairs)

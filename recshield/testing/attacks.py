@@ -63,7 +63,9 @@ def _against(
 
 
 def _perturb(attack: Attack, victim: Any, budget: Budget, seed: int = 0) -> Delta:
-    """Call the attack as the framework does."""
+    """Call the attack as the framework does, which never calls an ensemble."""
+    members = ", ".join(type(attack).members)
+    applies_if(not members, f"{_said(attack)} is an ensemble without a perturbation of its own; check {members}")
     with torch.no_grad():
         return attack.perturb(victim, budget, generator(seed, "attack"))
 
