@@ -15,6 +15,7 @@ from recshield.core.seeds import child
 from recshield.core.surfaces import CLEAN, Budget, Surface, View, covers
 from recshield.data.interactions import DataInfo, Dataset
 from recshield.training.draws import epoch_triplets
+from recshield.training.gradients import triplet_gradient
 from recshield.training.kernels import FactorTrainer
 from recshield.training.loop import train
 from recshield.training.objectives import Adversarial, ModelLoss
@@ -78,6 +79,7 @@ class MF(Recommender):
     name = "mf"
     config_type = MFConfig
     exposes = (USER, ITEM)
+    pass_size = 2**18
     config: MFConfig
 
     def __init__(self, data: DataInfo, config: MFConfig, rng: Generator) -> None:
@@ -115,6 +117,16 @@ class MF(Recommender):
     def loss(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return the BPR loss summed over the batch (Eq. 1 without its regulariser)."""
         return torch.nn.functional.softplus(-self.margins(batch, view)).sum()
+
+    def gradient(self, batch: Batch, view: View, loss: str) -> tuple[float, dict[str, Tensor]] | None:
+        """Return the summed loss and its gradient from the native kernel, on CPU."""
+        if not self.config.fused or self.user.device.type != "cpu" or view.rows or view.filters:
+            return None
+        tables = [view.read(one, self.values(one.name)).detach().numpy() for one in self.surfaces]
+        triplets = (batch.users.numpy(), batch.positives.numpy(), batch.negatives.numpy())
+        value, *slopes = triplet_gradient(tables[0], tables[1], *triplets, loss or "bpr")
+        found = {one.name: torch.from_numpy(slope) for one, slope in zip(self.surfaces, slopes, strict=True)}
+        return value, {name: found[name] for name in view.delta}
 
     def penalty(self, batch: Batch) -> Tensor:
         """Return l2 times the squared norms of the rows each triplet reads."""

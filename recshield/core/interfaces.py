@@ -122,6 +122,13 @@ class Recommender(torch.nn.Module, ABC):
         picked = scores.gather(1, torch.stack([batch.positives, batch.negatives], dim=1))
         return picked[:, 0] - picked[:, 1]
 
+    def gradient(self, batch: Batch, view: View, loss: str) -> tuple[float, dict[str, Tensor]] | None:
+        """Return the summed loss and its gradient with respect to each perturbation of a view that covers all rows.
+
+        None (the default): the generic path differentiates `loss` or `margins`, to which a model's own is held.
+        """
+        return None
+
     def penalty(self, batch: Batch) -> Tensor:
         """Return the regulariser of the batch, read from the clean parameters (a scalar)."""
         return torch.zeros((), device=batch.users.device)

@@ -200,9 +200,16 @@ class TrainedVictim:
         total, pairs = 0.0, self._pairs_of(loss)
         with torch.enable_grad():
             for batch in pairs.batches(self.device, self._model.pass_size):
-                part = _loss(self._model, batch, View(leaves), loss)
-                total += float(part.detach())
-                (part / len(pairs)).backward()
+                own = self._model.gradient(batch, View({name: held.detach() for name, held in leaves.items()}), loss)
+                if own is None:
+                    part = _loss(self._model, batch, View(leaves), loss)
+                    total += float(part.detach())
+                    (part / len(pairs)).backward()
+                    continue
+                total += own[0]
+                for name, held in own[1].items():
+                    before = leaves[name].grad
+                    leaves[name].grad = held / len(pairs) + (0 if before is None else before)
         gradient = {
             name: held.grad if held.grad is not None else torch.zeros_like(held) for name, held in leaves.items()
         }
