@@ -167,9 +167,10 @@ def test_items_held_out_stay_no_negatives_when_the_data_step_is_loaded():
 
 def test_columns_of_a_file_stand_in_the_request_and_in_the_key(tmp_path):
     shop().rename(columns={"uid": "a", "sku": "b"}).drop(columns=["ts"]).to_csv(tmp_path / "shop.csv", index=False)
-    asked = {"models": "popular", "metrics": "ndcg@5", "dataset": str(tmp_path / "shop.csv")}
+    asked = {"models": "popular", "metrics": "ndcg@5", "dataset": tmp_path / "shop.csv"}
     one = run_matrix(**asked, columns="user=a,item=b")
     other = run_matrix(**asked, columns=["user=b", "item=a"])
     assert one.manifest["request"]["columns"] == ["user=a", "item=b"]
+    assert one.manifest["request"]["dataset"] == str(tmp_path / "shop.csv")
     assert set(one.per_user["user"]) == {f"u{user}" for user in range(20)}
     assert set(other.per_user["user"]) == {f"SKU-{item:03d}" for item in range(30)}
