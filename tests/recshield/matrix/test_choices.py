@@ -113,5 +113,5 @@ def test_swept_attacks_make_one_cell_each() -> None:
 def test_every_part_without_choices_has_one_variant() -> None:
     system = resolve_system("mf:dims=4|8+continue", {})
     parts = (system.model, *system.defenses)
-    assert [[one.option("dims") for one in made][0] for made in variants(parts)] == [4, 8]
+    assert [made[0].option("dims") for made in variants(parts)] == [4, 8]
     assert all(len(made) == 2 for made in variants(parts))
