@@ -278,7 +278,7 @@ def run_matrix(
     models: Sequence[str] | str,
     attacks: Sequence[str] | str = (),
     defenses: Sequence[str] | str = (),
-    dataset: str | Frame = settings.DATASET,
+    dataset: str | Path | Frame = settings.DATASET,
     *,
     data_dir: str | None = None,
     filters: Sequence[str] = (),
@@ -339,6 +339,8 @@ def run_matrix(
     """
     if out is not None:
         saved.check_target(Path(out))
+    if isinstance(dataset, Path):
+        dataset = str(dataset)
     if not isinstance(dataset, str):
         dataset, columns = str(as_file(dataset, columns)), ()
     prepared = prepare(

@@ -118,7 +118,8 @@ def read_overrides(texts: list[str] | tuple[str, ...]) -> dict[str, dict[str, st
             known = [one for kind in ("model", "attack", "defense") for one in registry().names(kind)]
             raise UnknownName.among("model, attack or defense", name, known)
         true_name = registry().get(kinds[0], name).name
-        specs.read_options(_options_type(kinds[0], true_name), f"{kinds[0]} '{name}'", [(key, value)])
+        for one in choices(value):
+            specs.read_options(_options_type(kinds[0], true_name), f"{kinds[0]} '{name}'", [(key, one)])
         found.setdefault(true_name, {})[key] = value
     return found
 
@@ -202,9 +203,9 @@ def resolve_attack(text: str, overrides: Overrides) -> Part:
     if reserved:
         raise UnknownOption(f"attack '{spec.name}': the key '{reserved[0]}' is reserved for cells; leave it out here")
     part = _part("attack", spec, overrides)
-    if part.choices:
-        raise BadSpec(f"'{text}': an attack's options are not chosen; write A:B:C to sweep over them")
     members = tuple(_part("attack", specs.parse(member), overrides) for member in part.plugin().members)
+    if any(one.choices for one in (part, *members)):
+        raise BadSpec(f"'{text}': an attack's options are not chosen; write A:B:C to sweep over them")
     return dataclasses.replace(part, members=members).at(spec.target or part.plugin().target)
 
 

@@ -14,7 +14,8 @@ from recshield.core.errors import BadData, BadSpec, UnknownOption
 from recshield.core.settings import CACHE_VARIABLE
 from recshield.data.catalogue import resolve
 from recshield.data.frames import as_file
-from recshield.run import run_matrix
+from recshield.matrix.steps import load_data
+from recshield.run import execute, prepare, run_matrix
 
 COLUMNS = {"user": "uid", "item": "sku", "time": "ts", "rating": "stars"}
 
@@ -154,11 +155,22 @@ def test_a_run_on_a_frame_names_users_by_their_ids_and_is_found_again(tmp_path):
     pd.testing.assert_frame_equal(run.table, again.table)
 
 
+def test_items_held_out_stay_no_negatives_when_the_data_step_is_loaded():
+    prepared = prepare(models=["popular"], dataset=str(as_file(shop(), COLUMNS)), metrics=["ndcg@5"], split="cold:0.2")
+    execute(prepared)
+    key = next(step.key for step in prepared.plan.steps.values() if step.kind == "data")
+    data, test = load_data(prepared.store.need(key))
+    assert data.train.negatives is not None
+    assert data.train.negatives.tolist() == np.flatnonzero(data.train.popularity()).tolist()
+    assert not set(data.train.negatives.tolist()) & set(test.items.tolist())
+
+
 def test_columns_of_a_file_stand_in_the_request_and_in_the_key(tmp_path):
     shop().rename(columns={"uid": "a", "sku": "b"}).drop(columns=["ts"]).to_csv(tmp_path / "shop.csv", index=False)
-    asked = {"models": "popular", "metrics": "ndcg@5", "dataset": str(tmp_path / "shop.csv")}
+    asked = {"models": "popular", "metrics": "ndcg@5", "dataset": tmp_path / "shop.csv"}
     one = run_matrix(**asked, columns="user=a,item=b")
     other = run_matrix(**asked, columns=["user=b", "item=a"])
     assert one.manifest["request"]["columns"] == ["user=a", "item=b"]
+    assert one.manifest["request"]["dataset"] == str(tmp_path / "shop.csv")
     assert set(one.per_user["user"]) == {f"u{user}" for user in range(20)}
     assert set(other.per_user["user"]) == {f"SKU-{item:03d}" for item in range(30)}

@@ -70,11 +70,11 @@ def test_a_share_of_a_users_latest_rows_is_rounded_up_and_leaves_one():
 
 
 @pytest.mark.parametrize("tenths", range(1, 10))
-def test_a_share_of_ten_rows_is_exact(tenths):
-    # in floats 10 x (1 - 0.9) is 0.9999...
-    rows = [(1, item, item) for item in range(10)]
-    assert len(held_out(rows, f"temporal:0.{tenths}")) == tenths
-    assert len(held_out(rows, f"random:0.{tenths}")) == tenths
+def test_a_share_of_thirty_rows_is_exact(tenths):
+    # in floats 30 x (1 - 0.9) is 2.9999...
+    rows = [(1, item, item) for item in range(30)]
+    assert len(held_out(rows, f"temporal:0.{tenths}")) == 3 * tenths
+    assert len(held_out(rows, f"random:0.{tenths}")) == 3 * tenths
 
 
 def test_a_share_of_all_rows_begins_at_one_timestamp():

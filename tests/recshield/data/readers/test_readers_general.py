@@ -80,6 +80,22 @@ def test_quoted_cells_may_hold_separators_quotes_and_line_ends(tmp_path):
     assert ids(table) == (["a,b", "c", "d"], [1, 2, 3])
 
 
+def test_a_fault_behind_a_cell_of_two_lines_is_put_on_its_own_line(tmp_path):
+    content = 'user,item,note\n1,2,"a\nb"\n1,,"c\nd"\n'
+    assert fault_of(tmp_path, "a.csv", content) == "a.csv, line 4: item is empty; every row has one"
+
+
+def test_a_cell_of_two_lines_may_lie_on_the_edge_of_a_block(tmp_path, monkeypatch):
+    from recshield.data import text_tables
+
+    monkeypatch.setattr(text_tables, "_BLOCK", 64)
+    rows = [(user, f'"i\n{user},7"') for user in range(100)]
+    content = "user,item\n" + "".join(f"{user},{item}\n" for user, item in rows)
+    source = source_of(tmp_path, "a.csv", content)
+    monkeypatch.setattr(text_tables, "_read_slowly", None)  # the fast path reads it
+    assert ids(source.read()) == (list(range(100)), [f"i\n{user},7" for user in range(100)])
+
+
 @pytest.mark.parametrize(
     ("texts", "expected"),
     [

@@ -135,7 +135,13 @@ def test_a_fault_in_a_recbole_file_is_named(content, said, tmp_path):
     assert fault_of(tmp_path, "a.inter", content).startswith(f"a.inter, {said}")
 
 
-# sequences and adjacency
+# ratings.dat, sequences and adjacency
+
+
+def test_what_stands_between_two_colons_is_not_skipped(tmp_path):
+    said = "ratings.dat, line 2: 3 columns: '1:9:2::3::4'; a row has at least 4, separated by '::'"
+    assert fault_of(tmp_path, "ratings.dat", "1::2::3::4\n1:9:2::3::4\n") == said
+    assert fault_of(tmp_path, "ratings.dat", "1:9:2::3::4\n") == said.replace("line 2", "line 1")
 
 
 def test_the_order_of_lines_is_the_order_of_time_in_a_sequence_file(tmp_path):
