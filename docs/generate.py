@@ -29,6 +29,8 @@ COLUMN_MEANINGS = {
     "raw_norm": "largest row norm of what the attack returned",
     "measured_norm": "largest row norm of what was scored, after projection",
     "seed": "of training and attack draws",
+    "fold": "of the split, from 0; most splits have one",
+    "selected": "epochs and choices that validation rows selected, empty with fixed epochs",
     "metric": "name in lower case, with its suffix: `ndcg/sampled:999` and k 10 are `ndcg@10/sampled:999`",
     "k": "its K, 0 where it has none",
     "clean": "mean over the users that count, or the one number over all of them, without attack",

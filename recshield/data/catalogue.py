@@ -118,6 +118,9 @@ def resolve(
     path, is_there = _place(text)
     if text in known:
         path = _named_folder(known[text], data_dir)
+        if not named and known[text].table_name():
+            path, named = path / known[text].table_name(), columns_texts(known[text].columns)
+            rest = (tuple(filters), scheme, named)
     elif not is_there:
         if os.sep in text or text.startswith("."):
             raise BadData.at(

@@ -32,7 +32,6 @@ class AmazonVideo(NamedData):
     licence_address = "https://github.com/feay1234/ASASRec"
     folder = "amazon-video"
     publisher = "https://github.com/feay1234/ASASRec"
-    reader = "split-pair"
     downloads = (
         Download(
             f"{_ASASREC}/Video.train.rating",
@@ -54,7 +53,6 @@ class MovieLens500(NamedData):
     licence_address = "https://files.grouplens.org/datasets/movielens/ml-1m-README.txt"
     folder = "movielens-500"
     publisher = "https://github.com/sisinflab/HandsOn-ECIR2021"
-    reader = "split-pair"
     downloads = (
         Download(
             f"{_HANDS_ON}/movielens-500/trainingset.tsv",
@@ -76,7 +74,6 @@ class MovieLens100K(NamedData):
     licence_address = "https://files.grouplens.org/datasets/movielens/ml-100k-README.txt"
     folder = "ml-100k"
     publisher = "https://grouplens.org/datasets/movielens/100k/"
-    reader = "movielens-data"
     downloads = (
         Download(
             f"{_GROUPLENS}/movielens/ml-100k.zip",
@@ -109,7 +106,6 @@ class MovieLens1M(NamedData):
     licence_address = "https://files.grouplens.org/datasets/movielens/ml-1m-README.txt"
     folder = "ml-1m"
     publisher = "https://grouplens.org/datasets/movielens/1m/"
-    reader = "movielens-dat"
     downloads = (
         Download(
             f"{_GROUPLENS}/movielens/ml-1m.zip",
@@ -165,7 +161,6 @@ class Gowalla(NamedData):
     licence_address = "https://github.com/geon0325/LightGCNpp"
     folder = "gowalla"
     publisher = "https://github.com/geon0325/LightGCNpp"
-    reader = "lightgcn"
     downloads = (
         Download(
             f"{_LIGHTGCNPP}/gowalla/train.txt",
@@ -187,8 +182,6 @@ class Yelp(NamedData):
     licence_address = "https://www.yelp.com/dataset"
     folder = "yelp"
     publisher = "https://github.com/hexiangnan/adversarial_personalized_ranking"
-    reader = "split-pair"
-    columns = "user,item,rating,timestamp"
     downloads = (
         Download(f"{_APR}/yelp.train.rating", (DataFile("yelp.train.rating"),)),
         Download(f"{_APR}/yelp.test.rating", (DataFile("yelp.test.rating"),)),
@@ -204,8 +197,6 @@ class Pinterest(NamedData):
     licence_address = "https://github.com/hexiangnan/neural_collaborative_filtering/blob/master/LICENSE"
     folder = "pinterest"
     publisher = "https://github.com/hexiangnan/adversarial_personalized_ranking"
-    reader = "split-pair"
-    columns = "user,item,rating,timestamp"
     downloads = (
         Download(f"{_APR}/pinterest-20.train.rating", (DataFile("pinterest-20.train.rating"),)),
         Download(f"{_APR}/pinterest-20.test.rating", (DataFile("pinterest-20.test.rating"),)),
@@ -221,8 +212,7 @@ class LastFM(NamedData):
     licence_address = "https://files.grouplens.org/datasets/hetrec2011/hetrec2011-lastfm-readme.txt"
     folder = "lastfm"
     publisher = "https://grouplens.org/datasets/hetrec-2011/"
-    reader = "delimited"
-    columns = "user,item,rating"
+    columns = "user=userID,item=artistID,rating=weight"
     downloads = (
         Download(
             f"{_GROUPLENS}/hetrec2011/hetrec2011-lastfm-2k.zip",
@@ -260,8 +250,7 @@ class AmazonReviews(NamedData):
     licence = "no licence is stated; the publisher asks for a citation (McAuley et al. 2015)"
     licence_address = "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html"
     publisher = "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html"
-    reader = "delimited"
-    columns = "user,item,rating,timestamp"
+    columns = "user=1,item=2,rating=3,time=4"
     category: ClassVar[str]
 
 

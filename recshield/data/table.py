@@ -98,10 +98,14 @@ class NamedData(ABC):
     publisher: ClassVar[str] = ""
     #: Addresses and expected files; empty = the files cannot be fetched.
     downloads: ClassVar[tuple[Download, ...]] = ()
-    #: Name of the reader that its files are for; "" = the one that knows them.
-    reader: ClassVar[str] = ""
-    #: Columns of a file without header, comma separated, as the reader takes them.
+    #: Columns of its one table, as `--columns` names them; "" = a format whose reader knows the files.
     columns: ClassVar[str] = ""
+
+    @classmethod
+    def table_name(cls) -> str:
+        """Return the name of its one table, "" where a reader finds the files."""
+        names = [file.name for download in cls.downloads for file in download.files]
+        return names[0] if cls.columns and len(names) == 1 else ""
 
     def generate(self) -> Table:
         """Return the rows of a generated data set."""

@@ -24,31 +24,35 @@ _BLOCK = 4 << 20
 FindRoles = Callable[[Sequence[str]], Mapping[str, int]]
 
 
-def read_text_table(path: Path, separator: str, quote: str | None, find_roles: FindRoles) -> tuple[Table, list[str]]:
-    """Return the rows of a text table and the names in its header.
+def read_text_table(
+    path: Path, separator: str, quote: str | None, find_roles: FindRoles, n_head: int = 1
+) -> tuple[Table, list[str]]:
+    """Return the rows of a text table and the names in its header, or their places, from 1, where it has none.
 
     Args:
         path: the file, `.gz` or not.
         separator: one character.
         quote: what a cell with a separator in it stands between, or None.
         find_roles: says which columns to read.
+        n_head: 1 where the first row is a header, else 0.
 
     Raises:
         BadData: missing, empty or malformed; names file and line.
     """
     with plain(path) as held:
         _, header = next(_lines(held, path, separator, quote), (1, []))
-        roles = find_roles(header)
         width = len(header)
-        columns = _read_fast(held, separator, quote, roles, width)
+        header = header if n_head else [str(place + 1) for place in range(width)]
+        roles = find_roles(header)
+        columns = _read_fast(held, separator, quote, roles, width, n_head)
         if columns is None:
-            columns = _read_slowly(held, path, separator, quote, roles, width)
+            columns = _read_slowly(held, path, separator, quote, roles, width, n_head)
         if not len(columns["user"]):
             raise BadData.at(path, None, "the file has no row", "it needs at least one")
         try:
             return to_table(columns, {}), header
         except RowFault as fault:
-            line = _line_of(fault.row, held, path, separator, quote)
+            line = _line_of(fault.row + n_head, held, path, separator, quote)
             raise BadData.at(path, line, fault.wrong, fault.allowed) from None
 
 
@@ -59,7 +63,7 @@ def guess_separator(head: bytes) -> str:
 
 
 def _read_fast(
-    held: Path, separator: str, quote: str | None, roles: Mapping[str, int], width: int
+    held: Path, separator: str, quote: str | None, roles: Mapping[str, int], width: int, n_head: int
 ) -> dict[str, pa.ChunkedArray] | None:
     """Read with all threads, as texts; None where anything is in doubt."""
     has_quotes = quote is not None and _holds(held, quote.encode())
@@ -71,7 +75,7 @@ def _read_fast(
     try:
         table = csv.read_csv(
             held,
-            csv.ReadOptions(column_names=names, skip_rows=1, block_size=_BLOCK),
+            csv.ReadOptions(column_names=names, skip_rows=n_head, block_size=_BLOCK),
             csv.ParseOptions(
                 delimiter=separator, quote_char=quote if has_quotes else False, newlines_in_values=has_quotes
             ),
@@ -125,17 +129,17 @@ def _lines(held: Path, path: Path, separator: str, quote: str | None) -> Iterato
 
 
 def _read_slowly(
-    held: Path, path: Path, separator: str, quote: str | None, roles: Mapping[str, int], width: int
+    held: Path, path: Path, separator: str, quote: str | None, roles: Mapping[str, int], width: int, n_head: int
 ) -> dict[str, pa.ChunkedArray]:
     """Read row by row: find the first that is wrong, or read what the fast parser is too strict for."""
     found: dict[str, list[str]] = {role: [] for role in roles}
     for number, (line, cells) in enumerate(_lines(held, path, separator, quote)):
-        if number == 0:
+        if number < n_head:
             continue
         if len(cells) != width:
             wrong = f"{len(cells)} column{'s' * (len(cells) != 1)}: {short(separator.join(cells))}"
-            word = _WORDS.get(separator, repr(separator))
-            raise BadData.at(path, line, wrong, f"a row has {width} like the header, separated by {word}")
+            word, first = _WORDS.get(separator, repr(separator)), "header" if n_head else "first"
+            raise BadData.at(path, line, wrong, f"a row has {width} like the {first}, separated by {word}")
         for role, place in roles.items():
             found[role].append(cells[place])
     return {role: pa.chunked_array([pa.array(values, pa.large_string())]) for role, values in found.items()}
@@ -143,6 +147,6 @@ def _read_slowly(
 
 def _line_of(row: int, held: Path, path: Path, separator: str, quote: str | None) -> int | None:
     for number, (line, _) in enumerate(_lines(held, path, separator, quote)):
-        if number == row + 1:
+        if number == row:
             return line
     return None

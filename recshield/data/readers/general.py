@@ -35,10 +35,13 @@ def _only(path: Path, endings: tuple[str, ...]) -> tuple[Path, ...]:
 
 
 class TextTable(Reader):
-    """CSV, TSV and the like: a header, then rows; cells may be quoted."""
+    """CSV, TSV and the like: a header, then rows; cells may be quoted.
+
+    Where every column is named by a number, the file has no header, and the numbers are places, from 1.
+    """
 
     name = "table-text"
-    description = "*.csv, *.tsv: a header with the names of the columns, then rows; ids may be text"
+    description = "*.csv, *.tsv: a header, then rows; ids may be text; no header where columns are named by place"
     priority = 400
     takes_columns = True
 
@@ -53,7 +56,8 @@ class TextTable(Reader):
         path = files[0]
         separator = "\t" if stem(path).endswith(".tsv") else guess_separator(head(path))
         roles = functools.partial(find_roles, path, named=self.columns, line=1)
-        table, header = read_text_table(path, separator, '"', roles)
+        has_places = bool(self.columns) and all(name.isdecimal() for name in self.columns.values())
+        table, header = read_text_table(path, separator, '"', roles, 0 if has_places else 1)
         table.facts.update(told(header, roles(header), self.columns))
         return table
 

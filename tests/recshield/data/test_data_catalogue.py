@@ -103,7 +103,7 @@ def test_a_folder_without_known_files_says_what_is_allowed(tmp_path):
             resolve(str(path))
         text = str(caught.value)
         assert text.startswith(f"{path}: no reader knows these files; allowed: ")
-        for described in ("train.rating + test.rating", "u.data: user, item", "ratings.csv: userId,movieId"):
+        for described in ("[NAME.]train.rating + .test.rating", "u.data: user, item", "ratings.csv: userId,movieId"):
             assert described in text
 
 
