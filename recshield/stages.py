@@ -62,8 +62,10 @@ class Saved:
             for held in self.about["trained"]:
                 if Path(held["file"]).name != held["file"]:
                     raise BadData.at(self.folder / _ABOUT, None, f"'{held['file']}' is no file name", "train again")
-                file = str((self.folder / held["file"]).resolve())
-                found[str(held["identity"])] = Import(file, str(held["digest"]), held["facts"])
+                file = self.folder / held["file"]
+                if not file.is_file() or _digest(file) != held["digest"]:
+                    raise BadData.at(file, None, "the weights do not match their recorded hash", "train again")
+                found[str(held["identity"])] = Import(str(file.resolve()), str(held["digest"]), held["facts"])
         except (KeyError, TypeError):
             raise BadData.at(self.folder / _ABOUT, None, "an entry is missing", "train again") from None
         return found
