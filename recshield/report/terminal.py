@@ -25,12 +25,14 @@ _ORDER = ("fail", "unproven", "not run", "warn", "pass")
 def show(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame, manifest: dict[str, Any]) -> None:
     """Print a run."""
     _head(console, table, manifest)
-    seeds = sorted(table["seed"].unique())
-    for seed in seeds:
-        if len(seeds) > 1:
+    n_seeds, n_folds = table["seed"].nunique(), table["fold"].nunique()
+    for (fold, seed), held in table.groupby(["fold", "seed"]):
+        parts = [f"fold {fold}"] * (n_folds > 1) + [f"seed {seed}"] * (n_seeds > 1)
+        if parts:
             console.print()
-            console.print(safe(f"seed {seed}", "bold"))
-        _matrix(console, table[table["seed"] == seed])
+            console.print(safe(", ".join(parts), "bold"))
+        _matrix(console, held)
+        _selected(console, held)
     _sentences(console, table, verdicts)
     _rest(console, manifest)
 
@@ -77,8 +79,15 @@ def _matrix(console: Console, table: pd.DataFrame) -> None:
     if len(titles) < len(every):
         _clean_figures(console, clean, every)
     if sizes:
-        note = f"relative change of {titles[0]} under attack at each budget (norm and eps per row), and the verdict"
+        note = f"relative change of {titles[0]} under attack at each budget (norm and eps), and the verdict"
         console.print(safe(note, "dim"), soft_wrap=True)
+
+
+def _selected(console: Console, table: pd.DataFrame) -> None:
+    """Print what validation rows selected, system by system."""
+    clean = table[(table["attack"] == "none") & ~table["is_control"] & (table["selected"] != "")]
+    for system, selected in dict(zip(clean["system"], clean["selected"], strict=True)).items():
+        console.print(safe(f"selected  {system}: {selected}", "dim"), soft_wrap=True)
 
 
 def _clean_figures(console: Console, clean: pd.DataFrame, titles: Iterable[str]) -> None:
@@ -137,7 +146,8 @@ def _sentences(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) ->
 
 def _name(row: dict[Any, Any]) -> str:
     seed = f", seed {row['seed']}" if row["seed"] else ""
-    return f"{row['system']} under {row['attack']} at {row['norm']} {row['eps_text']}{seed}"
+    fold = f", fold {row['fold']}" if row["fold"] else ""
+    return f"{row['system']} under {row['attack']} at {row['norm']} {row['eps_text']}{seed}{fold}"
 
 
 def _several(names: Iterable[str]) -> str:
