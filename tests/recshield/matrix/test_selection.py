@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from safetensors.torch import load_file
 
 import recshield
 from recshield.core.errors import BadData, BadValue
+from recshield.core.interfaces import Defense, Objective, Recommender
 from recshield.core.registry import registry
 from recshield.core.seeds import generator
+from recshield.core.surfaces import Budget
 from recshield.data.interactions import DataInfo, Dataset, HeldOut, Interactions
 from recshield.data.validation import cut_latest
 from recshield.evaluation.metrics import MetricAtK
@@ -22,7 +26,7 @@ from recshield.matrix.loading import load_data
 from recshield.matrix.store import Entry
 from recshield.matrix.watching import Curve
 from recshield.run import Prepared, execute, prepare
-from recshield.training.objectives import ModelLoss
+from recshield.training.objectives import Adversarial, ModelLoss
 from recshield_factor import MF, MFConfig
 
 USERS, ITEMS = 60, 40
@@ -303,3 +307,36 @@ def test_every_model_is_either_watched_or_taken_as_it_is_at_the_end(data: str) -
     assert "popular" in registry().found["model"]
     prepared = done(data, "popular", select="ndcg@10")
     assert [entry.facts["selected"] for entry in entries(prepared, "train")] == [""]
+
+
+@dataclass(frozen=True)
+class Turning(Defense):
+    """A third party's defense with one option that acts in training and, above 1, turns the users around in serving."""
+
+    weight: float = 1.0
+    epochs: int = 4
+
+    name = "turning"
+    warm_start = True
+
+    def objective(self, base: Objective, target: str) -> Objective:
+        return Adversarial(base, "factors", Budget("l2", 0.5), self.weight, is_random=True)
+
+    def serve(self, model: Recommender) -> Recommender:
+        served = copy.deepcopy(model)
+        with torch.no_grad():
+            served.user.mul_(-1 if self.weight > 1 else 1)
+        return served
+
+
+@pytest.mark.parametrize("options", ["9|0.1", "0.1|9"])
+def test_a_defense_serves_with_the_option_that_was_chosen(data: str, plant: Any, options: str) -> None:
+    plant("defense", Turning)
+    selected = done(data, f"mf:epochs=6+turning:weight={options}", select="ndcg@10", every=1)
+    base, defended = (entry.facts["selected"] for entry in entries(selected, "train"))
+    chosen = dict(part.split("=") for part in defended.split(","))
+    plain = f"mf:{base}+turning:weight={chosen['turning.weight']},epochs={chosen['epochs']}"
+    figures = [execute(one).table["clean"].iloc[0] for one in (selected, done(data, plain))]
+    assert figures[0] == figures[1]
+    other = plain.replace(chosen["turning.weight"], {"9.0": "0.1", "0.1": "9"}[chosen["turning.weight"]])
+    assert abs(figures[0] - execute(done(data, other)).table["clean"].iloc[0]) > 0.01
