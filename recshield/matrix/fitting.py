@@ -82,6 +82,7 @@ def train(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
         "selected": "; ".join(text for text in (before, own) if text),
         "curve": rows,
         "acting": acting,
+        "chosen": [*(base.facts["chosen"] if base else []), *spec["parts"][place]],
         "state": state_hash(model),
     }
 
@@ -193,9 +194,11 @@ def load_system(ref: Held, store: Store, data: Dataset, context: Context) -> Rec
     model.to(context.device)
     model.eval()
     model.requires_grad_(False)
+    chosen = {part["name"]: part for part in entry.facts["chosen"] if part["kind"] == "defense"}
     for held in ref["serve"]:
         others = load_systems(held["systems"], store, data, context)
-        model = make(part_of(held["part"]), others).serve(model)
+        part = chosen.get(held["part"]["name"], held["part"])
+        model = make(part_of(part), others).serve(model)
     return model.eval()
 
 
