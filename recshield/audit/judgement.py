@@ -23,8 +23,10 @@ def checks() -> list[Check]:
 
 
 def needs(cell: Cell, is_member: bool = False) -> Mapping[str, Cell]:
-    """Return every cell that some check judges this one by; a member of an ensemble is judged by fewer checks."""
+    """Return every cell that some check judges this one by; an ensemble and its members share the checks."""
     asked = [check for check in checks() if check.of_members or not is_member]
+    if cell.members():
+        asked = [check for check in asked if not check.of_members]
     return {role: other for check in asked for role, other in check.needs(cell).items()}
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recshield.cli import options
+
 if TYPE_CHECKING:
     from recshield.data.fetching import Fetched
     from recshield.data.table import NamedData
@@ -138,6 +140,8 @@ def convert(
     source: Annotated[str, typer.Argument(help="A name of `recshield datasets`, or a path.")],
     target: Annotated[Path, typer.Argument(help="File to write; ends in .parquet, .csv or .inter (RecBole).")],
     data_dir: _DataDir = None,
+    columns: options.Columns = None,
+    filter_: options.Filter = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write the rows of a data set as one file: user, item, rating, time."""
@@ -145,9 +149,14 @@ def convert(
 
     from recshield.data.catalogue import resolve
     from recshield.data.converting import check_target, write_rows
+    from recshield.data.filters import filter_rows
     from recshield.report.text import safe
 
     check_target(target, overwrites=force)
-    table = resolve(source, data_dir).read()
+    facts: dict[str, str] = {}
+    found = resolve(source, data_dir, filter_ or (), columns=columns or ())
+    table = filter_rows(found.read(), found.filters, facts) if filter_ else found.read()
     write_rows(table, target, overwrites=force)
+    for name, text in facts.items():
+        Console().print(safe(f"{name}: {text}"), soft_wrap=True)
     Console().print(safe(f"wrote {len(table)} rows to {target}"), soft_wrap=True)

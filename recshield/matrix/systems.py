@@ -206,6 +206,9 @@ def resolve_attack(text: str, overrides: Overrides) -> Part:
     members = tuple(_part("attack", specs.parse(member), overrides) for member in part.plugin().members)
     if any(one.choices for one in (part, *members)):
         raise BadSpec(f"'{text}': an attack's options are not chosen; write A:B:C to sweep over them")
+    nested = [one.name for one in members if one.plugin().members]
+    if nested:
+        raise BadSpec(f"attack '{part.name}' has the ensemble '{nested[0]}' as a member; name its members instead")
     return dataclasses.replace(part, members=members).at(spec.target or part.plugin().target)
 
 

@@ -209,6 +209,15 @@ def test_convert_writes_the_rows(cli: Cli, tmp_path: Path, ending: str, names: l
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"rows.{ending}", "u.data"]
 
 
+def test_convert_takes_filters_and_columns(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "sales.txt").write_text("10;5;a\n11;3;a\n10;4;b\n12;4;b\n", encoding="utf-8")
+    given = ("--columns", "user=3,item=1,rating=2", "--filter", "ratings>=4", "--filter", "kcore-item:2")
+    code, out, err = cli("datasets", "convert", "./sales.txt", "rows.csv", *given)
+    assert code == 0, err
+    assert "filter 1 ratings>=4: 3 of 4 rows" in out
+    assert read(tmp_path / "rows.csv")[["user", "item"]].to_numpy().tolist() == [["a", 10], ["b", 10]]
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv", "inter"])
 def test_convert_keeps_the_split_that_the_files_give(cli: Cli, tmp_path: Path, ending: str) -> None:
     (tmp_path / "train.rating").write_text("1\t10\t1\t1\n1\t11\t1\t1\n")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import recshield
 from recshield.cli.app import app
+from recshield.evaluation.metrics import Figure, MetricAtK
 from recshield.matrix.ensembles import joined, worst
 from recshield.run import MatrixRun, prepare
 
@@ -54,12 +55,25 @@ def finding(run: MatrixRun, cell: str, check: str) -> dict[str, Any]:
     return found
 
 
-def test_the_worst_of_a_user_is_the_largest_rank_and_the_lowest_value() -> None:
-    one = {"rank": np.array([3, 9, 4]), "ndcg@5": np.array([0.5, 0.1, 0.3])}
-    other = {"rank": np.array([5, 2, 4]), "ndcg@5": np.array([0.2, 0.6, 0.3])}
-    found = worst([one, other])
-    assert found["rank"].tolist() == [5, 9, 4]
-    assert found["ndcg@5"].tolist() == [0.2, 0.1, 0.3]
+def test_the_worst_of_a_user_is_the_lowest_value_of_every_accuracy_metric() -> None:
+    metrics = [MetricAtK.parse(text) for text in ("ndcg@5", "arp@5", "gini@5", "hr@5/users:active")]
+    held = (
+        {"ndcg@5": [0.5, 0.1, 0.3], "arp@5": [7.0, 8.0, 9.0], "hr@5/users:active": [1.0, np.nan, 0.0]},
+        {"ndcg@5": [0.2, 0.6, 0.3], "arp@5": [1.0, 2.0, 3.0], "hr@5/users:active": [0.0, np.nan, 1.0]},
+    )
+    members = [
+        {name: Figure(0.0, 3, np.array(values)) for name, values in one.items()} | {"gini@5": Figure(0.9, 3, None)}
+        for one in held
+    ]
+    found = worst(members, metrics)
+    lowest = found["ndcg@5"].per_user
+    assert lowest is not None
+    assert lowest.tolist() == [0.2, 0.1, 0.3]
+    assert found["ndcg@5"].value == pytest.approx(0.2)
+    # What is no accuracy has no worst case per user; who is not counted stays so.
+    assert math.isnan(found["arp@5"].value)
+    assert (math.isnan(found["gini@5"].value), found["gini@5"].per_user) == (True, None)
+    assert (found["hr@5/users:active"].value, found["hr@5/users:active"].n_users) == (0.0, 2)
 
 
 def test_facts_of_an_ensemble_are_the_largest_norms_and_the_sums_of_counts() -> None:
