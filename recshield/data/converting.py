@@ -51,10 +51,12 @@ def write_rows(table: Table, target: Path, *, overwrites: bool = False) -> None:
         overwrites: an existing file is replaced.
 
     Raises:
-        BadValue: the ending names no format.
+        BadValue: the ending names no format, or one that cannot say that rows have no order.
         OutputRefused: the file is there already or cannot be written.
     """
     check_target(target, overwrites=overwrites)
+    if not table.is_ordered and target.suffix != ".parquet":
+        raise BadValue(f"these rows have no order in time, which '{target.suffix}' cannot say; write a .parquet file")
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
         _write(_columns(table), draft, target.suffix)
@@ -83,14 +85,17 @@ def _give_name(draft: Path, target: Path) -> None:
 def _columns(table: Table) -> pa.Table:
     import pyarrow as pa
 
+    from recshield.data.table import ORDER_KEY
+
     held = {
-        "user": table.users,
-        "item": table.items,
+        "user": table.users if table.user_ids is None else table.user_ids[table.users],
+        "item": table.items if table.item_ids is None else table.item_ids[table.items],
         "rating": table.ratings,
         "time": table.times,
         "is_test": table.is_test,
     }
-    return pa.table({name: values for name, values in held.items() if values is not None})
+    rows = pa.table({name: values for name, values in held.items() if values is not None})
+    return rows if table.is_ordered else rows.replace_schema_metadata({ORDER_KEY: b"none"})
 
 
 def _write(rows: pa.Table, draft: Path, ending: str) -> None:

@@ -18,8 +18,8 @@ from scipy import sparse
 from recshield.core.compiled import cache_folder
 from recshield.core.errors import BadData, OutputRefused
 from recshield.core.settings import CACHE_VARIABLE
-from recshield.data.readers.general import ORDER_KEY
 from recshield.data.roles import Columns, columns_texts, find_roles, read_columns_option
+from recshield.data.table import ORDER_KEY
 
 
 class ArrowLike(Protocol):

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from recshield.core.errors import BadData
 from recshield.data.downloads import Download
 
+#: Key in a Parquet file's metadata: b"none" where rows have no order in time.
+ORDER_KEY = b"recshield.order"
+
 
 @dataclass(frozen=True)
 class Table:

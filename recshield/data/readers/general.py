@@ -14,13 +14,11 @@ from recshield.core.errors import BadData
 from recshield.data.convert import RowFault, to_table
 from recshield.data.plain import check, head, stem
 from recshield.data.roles import find_roles, told
-from recshield.data.table import Reader, Table
+from recshield.data.table import ORDER_KEY, Reader, Table
 from recshield.data.text_tables import guess_separator, read_text_table
 
 _TEXT = (".csv", ".tsv")
 _PARQUET = (".parquet",)
-#: Key in a Parquet file's metadata: b"none" where rows have no order in time.
-ORDER_KEY = b"recshield.order"
 
 
 def _only(path: Path, endings: tuple[str, ...]) -> tuple[Path, ...]:

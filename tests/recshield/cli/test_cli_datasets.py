@@ -218,6 +218,15 @@ def test_convert_takes_filters_and_columns(cli: Cli, tmp_path: Path) -> None:
     assert read(tmp_path / "rows.csv")[["user", "item"]].to_numpy().tolist() == [["a", 10], ["b", 10]]
 
 
+def test_convert_says_that_rows_have_no_order(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("0 5 6 7\n1 5\n")
+    code, _, err = cli("datasets", "convert", "./train.txt", "rows.csv")
+    assert (code, "these rows have no order in time" in err) == (2, True)
+    assert cli("datasets", "convert", "./train.txt", "rows.parquet")[0] == 0
+    code, _, err = cli("matrix", "--models", "popular", "--dataset", "./rows.parquet", "--metrics", "hr@1")
+    assert (code, "order" in err) == (2, True)
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv", "inter"])
 def test_convert_keeps_the_split_that_the_files_give(cli: Cli, tmp_path: Path, ending: str) -> None:
     (tmp_path / "train.rating").write_text("1\t10\t1\t1\n1\t11\t1\t1\n")

@@ -175,7 +175,9 @@ def test_a_model_selected_at_an_epoch_is_the_model_trained_that_long_bit_for_bit
 def test_a_chain_is_selected_link_by_link_and_refitted_on_all_rows_bit_for_bit(data: str) -> None:
     chain = "mf:epochs=8+advreg:eps=0.1|0.5,epochs=6"
     selected = done(data, chain, select="ndcg@10", every=2, patience=99)
-    base, defended = (entry.facts["selected"] for entry in entries(selected, "train"))
+    base, chain = (entry.facts["selected"] for entry in entries(selected, "train"))
+    assert chain.startswith(f"{base}; ")
+    defended = chain.removeprefix(f"{base}; ")
     first, rest = base.removeprefix("epochs="), dict(part.split("=") for part in defended.split(","))
     plain = f"mf:epochs={first}+advreg:eps={rest['advreg.eps']},epochs={rest['epochs']}"
     assert is_same(weights(selected), weights(done(data, plain)))
@@ -333,7 +335,9 @@ class Turning(Defense):
 def test_a_defense_serves_with_the_option_that_was_chosen(data: str, plant: Any, options: str) -> None:
     plant("defense", Turning)
     selected = done(data, f"mf:epochs=6+turning:weight={options}", select="ndcg@10", every=1)
-    base, defended = (entry.facts["selected"] for entry in entries(selected, "train"))
+    base, chain = (entry.facts["selected"] for entry in entries(selected, "train"))
+    assert chain.startswith(f"{base}; ")
+    defended = chain.removeprefix(f"{base}; ")
     chosen = dict(part.split("=") for part in defended.split(","))
     plain = f"mf:{base}+turning:weight={chosen['turning.weight']},epochs={chosen['epochs']}"
     figures = [execute(one).table["clean"].iloc[0] for one in (selected, done(data, plain))]
