@@ -18,6 +18,16 @@ from recshield.core.specs import split_list
 _BYTES = 1024**2
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads every scalar but null as text: `1:30` is no number of minutes here, and `true` no seed."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in held if tag == "tag:yaml.org,2002:null"]
+    for first, held in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def _specs(given: Any) -> Any:
     """Take one text for a comma-separated list."""
     return split_list(given) if isinstance(given, str) else given
@@ -85,8 +95,8 @@ def read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _BYTES:
             raise BadData.at(path, None, "the file is too large", f"at most {_BYTES} bytes are read")
         text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        held = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_Loader)
+        held = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except OSError as error:
         raise BadData.at(path, None, f"cannot be read ({error.strerror})", "give a YAML file") from None
     except UnicodeDecodeError:
@@ -100,7 +110,12 @@ def read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(held, dict):
         raise BadData.at(path, 1, "it holds no options", "write OPTION: VALUE, one a line, for example models: mf,amf")
-    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value} if node is not None else {}
+    lines: dict[str, int] = {}
+    for key, _ in node.value if node is not None else ():
+        if key.value in lines:
+            wrong = f"option '{key.value}' stands in line {lines[key.value]}, too"
+            raise BadData.at(path, key.start_mark.line + 1, wrong, "give it once")
+        lines[key.value] = key.start_mark.line + 1
     _check_keys(path, held, lines)
     try:
         MatrixConfig.model_validate(held)

@@ -29,7 +29,8 @@ from recshield.matrix import saved
 from recshield.matrix.budgets import BudgetRequest, check_targets
 from recshield.matrix.executors import Executor, Listener, Outcome
 from recshield.matrix.loading import Context
-from recshield.matrix.plan import Import, Plan, Request, Selection, Step, plan
+from recshield.matrix.plan import Plan, Step, plan
+from recshield.matrix.request import Import, Request, Selection
 from recshield.matrix.results import Results, collect
 from recshield.matrix.store import Store
 from recshield.matrix.systems import ResolvedSystem, read_overrides, resolve_attack, resolve_system
@@ -252,7 +253,8 @@ def execute(prepared: Prepared, jobs: int = 1, executor: str = "local", listener
     for key, reason in outcome.failed.items():
         raise RecshieldError(reason.removeprefix(f"{first[key].label}: "))
     facts = store.need(made.data_keys[0]).facts
-    for metric in prepared.metrics:
+    selection = made.request.selection
+    for metric in (*prepared.metrics, *([MetricAtK.parse(selection.metric)] if selection else [])):
         metric.check_catalogue(facts["n_items"])
     rest = {key: step for key, step in made.steps.items() if key not in first}
     outcome = _joined(outcome, runner.run(rest, store, context, jobs, listener))
@@ -281,17 +283,17 @@ def run_matrix(
     dataset: str | Path | Frame = settings.DATASET,
     *,
     data_dir: str | None = None,
-    filters: Sequence[str] = (),
+    filters: Sequence[str] | str = (),
     split: str = "",
     columns: Columns = (),
     budget: Sequence[str] | str = settings.BUDGET,
     goal: Sequence[str] | str = settings.GOAL,
     metrics: Sequence[str] | str = settings.METRICS,
-    seeds: Sequence[int] = settings.SEEDS,
+    seeds: Sequence[int] | int = settings.SEEDS,
     data_seed: int = settings.DATA_SEED,
     device: str = "cpu",
     threads: int = settings.THREADS,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | str = (),
     controls: str = "auto",
     select: str = "",
     every: int = settings.SELECT_EVERY,
@@ -345,15 +347,21 @@ def run_matrix(
         dataset, columns = str(as_file(dataset, columns)), ()
     prepared = prepare(
         models=_texts(models), attacks=_texts(attacks), defenses=_texts(defenses), dataset=dataset, data_dir=data_dir,
-        filters=filters, split=split, columns=columns,
-        budget=[budget] if isinstance(budget, str) else budget, goal=_texts(goal),
-        metrics=_texts(metrics), seeds=seeds, data_seed=data_seed, device=device, threads=threads,
-        overrides=overrides, controls=controls, select=select, every=every, patience=patience, curve=curve,
+        filters=_whole(filters), split=split, columns=columns,
+        budget=_whole(budget), goal=_texts(goal),
+        metrics=_texts(metrics), seeds=[seeds] if isinstance(seeds, int) else seeds, data_seed=data_seed,
+        device=device, threads=threads,
+        overrides=_whole(overrides), controls=controls, select=select, every=every, patience=patience, curve=curve,
     )  # fmt: skip
     run = execute(prepared, jobs, listener=listener)
     if out is not None:
         run.save(out)
     return run
+
+
+def _whole(given: Sequence[str] | str) -> list[str]:
+    """Take one text for a list of it."""
+    return [given] if isinstance(given, str) else list(given)
 
 
 def _texts(given: Sequence[str] | str) -> list[str]:

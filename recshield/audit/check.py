@@ -20,11 +20,15 @@ PASS, WARN, FAIL, NOT_RUN = "pass", "warn", "fail", "not run"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found on one cell: a verdict, one sentence, and the figures behind it."""
+    """What a check found on one cell: a verdict, one sentence, and the figures behind it.
+
+    `is_broken`: the perturbation does not do what its attack is there for; no other member of an ensemble excuses it.
+    """
 
     verdict: str
     sentence: str
     figures: dict[str, float] = field(default_factory=dict)
+    is_broken: bool = False
 
 
 class Check(ABC):
@@ -36,7 +40,7 @@ class Check(ABC):
         description: what must hold.
         is_required: a cell where it applies but could not run is `unproven`.
         of_members: for the cell of an ensemble, `worst` or `best`: that finding among its members (it is about single
-            perturbations); "" = the cell is judged itself.
+            perturbations; a broken one counts before all others); "" = the cell is judged itself.
     """
 
     number: ClassVar[int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -64,14 +65,20 @@ def _find(check: Check, facts: Facts, results: Results) -> Finding | None:
     if not (check.of_members and facts["members"]):
         return check.judge(facts, results) if check.applies(facts) else None
     found = []
-    for member in (results.facts(cell) for cell in facts["members"]):
-        one = _find(check, member, results) if member else None
-        if member and one:
-            found.append(Finding(one.verdict, f"{member['attack']}: {one.sentence}", one.figures))
+    for cell in facts["members"]:
+        member = results.facts(cell)
+        if member is None:
+            found.append(Finding(NOT_RUN, f"not run: the member {cell} is missing from the run"))
+            continue
+        one = _find(check, member, results)
+        if one is not None:
+            found.append(dataclasses.replace(one, sentence=f"{member['attack']}: {one.sentence}"))
     if not found:
         return None
-    pick = max if check.of_members == "worst" else min
-    return pick(found, key=lambda one: _BADNESS.index(one.verdict))
+    telling = [one for one in found if one.is_broken or one.verdict == NOT_RUN]
+    if check.of_members == "worst" or telling:
+        return max(telling or found, key=lambda one: _BADNESS.index(one.verdict))
+    return min(found, key=lambda one: _BADNESS.index(one.verdict))
 
 
 def summarise(verdicts: pd.DataFrame) -> dict[str, str]:

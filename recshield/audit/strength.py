@@ -74,7 +74,7 @@ class IterationHelps(Check):
         if not reached >= wanted - ITERATION_TOLERANCE * abs(wanted):
             is_weaker = multi is facts
             said = "the multi-step attack is the weaker one" if is_weaker else "stronger than the multi-step attack"
-            return Finding(FAIL if is_weaker else WARN, f"{names}: {said}", figures)
+            return Finding(FAIL if is_weaker else WARN, f"{names}: {said}", figures, is_broken=is_weaker)
         shortfall = difference(results.values(multi["cell"]), results.values(single["cell"]))
         if shortfall.is_above_zero:
             lost = f"{percent(relative(multi, results))} against {percent(relative(single, results))}"
@@ -105,7 +105,12 @@ class BeatsNoise(Check):
         """Look at the attacked loss, then compare the two over users."""
         if not facts["goal_value"] > facts["goal_clean"]:
             sentence = f"the attacked loss goes from {facts['goal_clean']:.4f} to {facts['goal_value']:.4f}, not up"
-            return Finding(FAIL, f"{sentence}: the sign, the gradient or the goal is wrong")
+            wrong = "the sign, the gradient or the goal is wrong"
+            partner = results.other(facts, "ITER>=SINGLE.partner")
+            if partner is not None and facts["attack_steps"] <= 1 and partner["goal_value"] > partner["goal_clean"]:
+                reached = f"{partner['attack']} reaches {partner['goal_value']:.4f}"
+                wrong = f"one step overshoots at this eps ({reached}), or {wrong}"
+            return Finding(FAIL, f"{sentence}: {wrong}", is_broken=True)
         noise = self.other(facts, results, "noise")
         if noise is None:
             return missing("random noise at the same budget")

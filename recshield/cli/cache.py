@@ -37,7 +37,9 @@ def prune(
     keep: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Keep the steps used last, up to: 10GB, 500MB.")
     ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="All steps, and the compiled kernels.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="All steps, compiled kernels and tables given from Python.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
 ) -> None:
     """Remove finished steps; they are computed again when they are needed. Data sets stay."""

@@ -40,14 +40,14 @@ def matrix(
     set_: options.Set = None,
     controls: Annotated[
         str | None,
-        typer.Option(help="auto: add the cells that the audit needs; none: leave them out.", show_default="auto"),
+        typer.Option(help="auto: add the cells that the audit needs; none: leave them out. [default: auto]"),
     ] = None,
     select: options.Select = None,
     every: options.Every = None,
     patience: options.Patience = None,
     curve: Annotated[
         int | None,
-        typer.Option(help="Record a learning curve on the test rows every so many epochs; 0: none.", show_default="0"),
+        typer.Option(help="Record a learning curve on the test rows every so many epochs. [default: 0, none]"),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.yaml", help="Options from a file; typed ones win.")

@@ -10,7 +10,7 @@ from recshield.core import settings
 
 Dataset = Annotated[
     str | None,
-    typer.Option(metavar="NAME|PATH", help="A name of `recshield datasets`, or a path.", show_default=settings.DATASET),
+    typer.Option(metavar="NAME|PATH", help=f"A name of `recshield datasets`, or a path. [default: {settings.DATASET}]"),
 ]
 DataDir = Annotated[str | None, typer.Option(help="Folder of the named data sets [default: RECSHIELD_DATA]")]
 Columns = Annotated[
@@ -35,12 +35,12 @@ Goal = Annotated[
 ]
 Metrics = Annotated[
     str | None,
-    typer.Option(metavar="METRIC,...", help="The first is the main one.", show_default=",".join(settings.METRICS)),
+    typer.Option(metavar="METRIC,...", help=f"The first is the main one. [default: {','.join(settings.METRICS)}]"),
 ]
-Seeds = Annotated[str | None, typer.Option(metavar="SEED,...", help="Of training and attack draws.", show_default="0")]
-DataSeed = Annotated[int | None, typer.Option(help="Of splits and of the attacks' negatives.", show_default="0")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.", show_default="cpu")]
-Threads = Annotated[int | None, typer.Option(help="Of each process; part of the results' identity.", show_default="1")]
+Seeds = Annotated[str | None, typer.Option(metavar="SEED,...", help="Of training and attack draws. [default: 0]")]
+DataSeed = Annotated[int | None, typer.Option(help="Of splits and of the attacks' negatives. [default: 0]")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N. [default: cpu]")]
+Threads = Annotated[int | None, typer.Option(help="Of each process; part of the results' identity. [default: 1]")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="OPTION", help="NAME.KEY=VALUE, for example mf.epochs=300; repeatable."),
@@ -51,13 +51,11 @@ Select = Annotated[
 ]
 Every = Annotated[
     int | None,
-    typer.Option(help="Epochs between two looks at the validation rows.", show_default=str(settings.SELECT_EVERY)),
+    typer.Option(help=f"Epochs between two looks at the validation rows. [default: {settings.SELECT_EVERY}]"),
 ]
 Patience = Annotated[
     int | None,
-    typer.Option(
-        help="Looks without a better value after which training stops.", show_default=str(settings.SELECT_PATIENCE)
-    ),
+    typer.Option(help=f"Looks without a better value before training stops. [default: {settings.SELECT_PATIENCE}]"),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no table.")]
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]

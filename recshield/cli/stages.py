@@ -46,9 +46,9 @@ def train(
     _only_one(models, "system")
     saved = stages.train(models[0], out, asked)
     if not quiet:
-        last = saved.about["trained"][-1]["facts"]
-        chosen = f", selected on {last['selection']}: {last['selected']}" if last["selected"] else ""
-        typer.echo(f"trained {saved.about['system']}{chosen}; saved in {out}")
+        last = saved.about.trained[-1].facts
+        chosen = f", selected on {last.selection} rows: {last.selected}" if last.selected else ""
+        typer.echo(f"trained {saved.about.system}{chosen}; saved in {out}")
 
 
 def attack(
@@ -68,11 +68,12 @@ def attack(
     request = {"budget": budget or list(BUDGET), "goal": goal or [GOAL]}
     saved = stages.attack(folder, name, out, request | _moved(data_dir, device))
     if not quiet:
-        about, facts = saved.about, saved.about["facts"]
-        spent = f"norm {facts['measured_norm']:.4g} of eps {facts['eps']:.4g} ({about['norm']})"
+        about, facts = saved.about, saved.about.facts
+        spent = f"norm {facts['measured_norm']:.4g} of eps {facts['eps']:.4g} ({about.norm})"
+        warning = "" if facts["goal_value"] > facts["goal_clean"] or not facts["eps"] else ", which is not up"
         typer.echo(
-            f"{about['attack']} on {about['system']}: {spent}, "
-            f"loss {facts['goal_clean']:.4f} to {facts['goal_value']:.4f}; saved in {out}"
+            f"{about.attack} on {about.system}: {spent}, "
+            f"loss {facts['goal_clean']:.4f} to {facts['goal_value']:.4f}{warning}; saved in {out}"
         )
 
 
@@ -98,12 +99,13 @@ def evaluate(
 
         typer.echo(json.dumps(rows, indent=1))
         return
+    width = max(len(row["metric"]) for row in rows)
     for row in rows:
-        line = f"{row['metric']:<14} clean {row['clean']:.4f}"
+        line = f"{row['metric']:<{width}}  clean {row['clean']:.4f}"
         if "attacked" in row:
             change = 100 * (row["attacked"] / row["clean"] - 1) if row["clean"] else float("nan")
             line += f"  attacked {row['attacked']:.4f}  ({change:+.1f} %)"
-        typer.echo(line)
+        typer.echo(line + (f"  [{row['label']}]" if row["label"] else ""))
     typer.echo("no verdict: `recshield matrix` judges a figure beside its controls")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,11 +25,13 @@ class Split:
         dataset: training rows; all that plugins see.
         test: the test rows.
         facts: name -> text, in the order of the work.
+        is_ordered: the rows of a user stand in order of time.
     """
 
     dataset: Dataset
     test: HeldOut
     facts: dict[str, str]
+    is_ordered: bool = True
 
 
 def split_rows(
@@ -68,7 +71,8 @@ def split_rows(
         raise BadData(f"no test row is left after the split; {_advice(chosen)}")
     if is_test.all():
         raise BadData("no training row is left after the split; give rows that are not test rows")
-    return _made(events, is_test, chosen, (user_ids, item_ids), name, facts)
+    made = _made(events, is_test, chosen, (user_ids, item_ids), name, facts)
+    return dataclasses.replace(made, is_ordered=table.times is not None or table.is_ordered)
 
 
 def _check_order(table: Table, scheme: Scheme) -> None:

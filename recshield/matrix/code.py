@@ -14,7 +14,7 @@ from pathlib import Path
 def code_hash(plugins: tuple[str, ...]) -> str:
     """Return a hash of the versions and sources that a step's result can depend on."""
     total = hashlib.blake2b(digest_size=16)
-    for name in ("torch", "numba", "numpy", "pyarrow"):
+    for name in ("torch", "numba", "numpy", "scipy", "pyarrow"):
         total.update(f"{name}=={importlib.metadata.version(name)};".encode())
     own = ("core", "data", "training", "evaluation", "matrix")
     for module in (*(f"recshield.{part}" for part in own), *plugins):

@@ -17,7 +17,7 @@ from recshield.core.interfaces import Objective, Recommender, System
 from recshield.core.registry import registry
 from recshield.core.seeds import generator
 from recshield.data.interactions import DataInfo, Dataset, HeldOut
-from recshield.data.validation import cut_latest
+from recshield.data.validation import cut_validation
 from recshield.evaluation.metrics import MetricAtK
 from recshield.matrix.loading import Context, load_data
 from recshield.matrix.store import Entry, Store
@@ -38,16 +38,16 @@ def part_of(held: Held) -> Part:
 
 def select(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
     """Train one candidate on the rows left by the cut; note its best value and epoch, keep its state there."""
-    data, held_out = load_data(store.need(spec["data"]))
+    entry = store.need(spec["data"])
+    data, held_out = load_data(entry)
     selection = spec["selection"]
     if selection["rows"] == "validation":
-        data, held_out = _cut(data)
+        data, held_out = _cut(data, spec["data_seed"], entry)
     base = _best([store.need(key) for key in spec["bases"]])
     metric = MetricAtK.parse(selection["metric"])
     metric.check_catalogue(data.info.n_items)
-    curve = Curve(
-        data.train, held_out, (metric,), selection["every"], context.device, selection["patience"], keeps_best=True
-    )
+    looked = (data.train, held_out, (metric,), selection["every"], context.device, spec["data_seed"])
+    curve = Curve(*looked, selection["patience"], keeps_best=True)
     parts, acting = _parts(spec["parts"], base)
     model = _fit(parts, base, data, spec, context, curve)
     told = curve.best_epoch
@@ -69,13 +69,20 @@ def train(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
     metrics = tuple(MetricAtK.parse(text) for text in spec.get("curve", {}).get("metrics", ()))
     for metric in metrics:
         metric.check_catalogue(data.info.n_items)
-    curve = Curve(data.train, test, metrics, spec["curve"]["every"], context.device) if metrics else None
+    wanted = spec.get("curve")
+    looked = (data.train, test, metrics)
+    curve = Curve(*looked, wanted["every"], context.device, wanted["data_seed"]) if wanted else None
     model = _fit(parts, base, data, spec, context, curve, epochs)
     save_file(_state(model), folder / _STATE)
-    rows = [row | {"rows": spec["selected_on"]} for entry in selects[place : place + 1] for row in entry.facts["curve"]]
-    rows += [row | {"rows": "test"} for row in curve.rows] if curve else []
+    named = [",".join(_chosen(spec["parts"], one)) for one in range(len(spec["parts"]))]
+    rows = [
+        row | {"rows": spec["selected_on"], "candidate": name}
+        for entry, name in zip(selects, named if selects else [], strict=True)
+        for row in entry.facts["curve"]
+    ]
+    rows += [row | {"rows": "test", "candidate": named[place]} for row in curve.rows] if curve else []
     found = [f"epochs={epochs}"] if epochs is not None else []
-    own = ",".join([*found, *_chosen(spec["parts"], place)])
+    own = ",".join([*found, *([named[place]] if named[place] else [])])
     before = str(base.facts["selected"]) if base else ""
     return {
         "selection": spec["selected_on"] or "fixed epochs",
@@ -96,8 +103,8 @@ def take_over(spec: Held, store: Store, context: Context, folder: Path) -> Facts
     return dict(spec["facts"])
 
 
-def _cut(data: Dataset) -> tuple[Dataset, HeldOut]:
-    train_rows, held_out = cut_latest(data.train)
+def _cut(data: Dataset, data_seed: int, entry: Entry) -> tuple[Dataset, HeldOut]:
+    train_rows, held_out = cut_validation(data.train, data_seed, is_ordered=entry.facts["is_ordered"])
     info = DataInfo(data.info.name, data.info.n_users, data.info.n_items, len(train_rows))
     return Dataset(info, train_rows, data.user_ids, data.item_ids), held_out
 

@@ -12,74 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recshield.core import settings
-from recshield.core.errors import BadValue
+from recshield.core.errors import BadData, BadValue
 from recshield.core.interfaces import Goal
 from recshield.core.surfaces import covers
-from recshield.data.catalogue import DataSource
-from recshield.evaluation.ranking import NOTHING, Extras
-from recshield.matrix.budgets import BudgetRequest, sizes_for
+from recshield.matrix.budgets import sizes_for
 from recshield.matrix.cells import Cell, Needs, Skip
 from recshield.matrix.code import code_hash
-from recshield.matrix.systems import Overrides, Part, ResolvedSystem, is_fitted, resolve_system, variants
-
-
-@dataclass(frozen=True)
-class Selection:
-    """How epochs and choices are selected.
-
-    Attributes:
-        metric: the highest value wins, for example `ndcg@100`.
-        rows: `validation` (a row cut from each user's training rows), or `test` (for reproductions; flagged).
-        every: epochs between two looks.
-        patience: looks without a better value after which training stops.
-    """
-
-    metric: str
-    rows: str = "validation"
-    every: int = settings.SELECT_EVERY
-    patience: int = settings.SELECT_PATIENCE
-
-    def __post_init__(self) -> None:
-        if self.every < 1 or self.patience < 1:
-            raise BadValue(f"every {self.every} and patience {self.patience} are whole numbers of at least 1")
-
-
-@dataclass(frozen=True)
-class Import:
-    """Weights that were trained before and saved.
-
-    Attributes:
-        file: safetensors.
-        digest: SHA-256 of the file.
-        facts: what the train step noted.
-    """
-
-    file: str
-    digest: str
-    facts: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to cross, with every name resolved."""
-
-    systems: tuple[ResolvedSystem, ...]
-    attacks: tuple[Part, ...]
-    source: DataSource
-    budgets: tuple[BudgetRequest, ...]
-    goals: tuple[str, ...] = (settings.GOAL,)
-    seeds: tuple[int, ...] = settings.SEEDS
-    data_seed: int = settings.DATA_SEED
-    device: str = "cpu"
-    threads: int = settings.THREADS
-    overrides: Overrides = field(default_factory=dict)
-    has_controls: bool = True
-    selection: Selection | None = None
-    curve: int = 0  # epochs between two looks at the test rows, 0 = none
-    curve_metrics: tuple[str, ...] = ()
-    imports: Mapping[str, Import] = field(default_factory=dict)  # identity of a training -> its weights
-    extras: Extras = NOTHING
+from recshield.matrix.request import Request
+from recshield.matrix.systems import Part, ResolvedSystem, is_fitted, resolve_system, variants
 
 
 @dataclass(frozen=True)
@@ -209,13 +149,18 @@ def _why_untouchable(system: ResolvedSystem, target: str) -> str:
     return ""
 
 
+PartSpecs = list[list[dict[str, Any]]]
+
+
 @dataclass(frozen=True)
 class _Trained:
-    """Keys of a training and of the selections behind it."""
+    """Keys of a training and of the selections behind it, and the parts that its facts can name."""
 
     train: str
     selects: tuple[str, ...]
     identity: str
+    acting: PartSpecs
+    chosen: PartSpecs
 
 
 class _Planner:
@@ -297,37 +242,49 @@ class _Planner:
         varied = variants(parts if base is None else parts[-1:])
         if len(varied) > 1 and request.selection is None:
             raise BadValue(f"'{label}' leaves a choice open; --select METRIC says what it is chosen by")
-        identity = self._identity(varied, base, seed, depth)
+        own = [[part_spec(part) for part in one] for one in varied]
+        acting = own if base is None else base.acting
+        chosen = own if base is None else [[*before, *one] for before in base.chosen for one in own]
+        identity = self._identity(own, base, seed, depth)
         if identity in request.imports:
-            return self._import(identity, data, label, parts)
+            key = self._import(identity, data, label, parts, acting, chosen)
+            return _Trained(key, (), identity, acting, chosen)
         shared = {"data": data, "seed": seed, "depth": depth}
         selects = tuple(self._select(one, base, shared, label, parts) for one in varied) if request.selection else ()
         spec = shared | {
-            "parts": [[part_spec(part) for part in one] for one in varied],
+            "parts": own,
             "base": base.train if base else None,
             "selects": list(selects),
             "selected_on": request.selection.rows if request.selection else "",
             "identity": identity,
         }
         if request.curve:
-            spec["curve"] = {"every": request.curve, "metrics": list(request.curve_metrics)}
+            spec["curve"] = {
+                "every": request.curve,
+                "metrics": list(request.curve_metrics),
+                "data_seed": request.data_seed,
+            }
         parents = [data, *([base.train] if base else []), *selects]
-        return _Trained(self._add("train", spec, parents, f"train {label}, seed {seed}", parts), selects, identity)
+        key = self._add("train", spec, parents, f"train {label}, seed {seed}", parts)
+        return _Trained(key, selects, identity, acting, chosen)
 
-    def _identity(self, varied: list[tuple[Part, ...]], base: _Trained | None, seed: int, depth: int) -> str:
+    def _identity(self, parts: PartSpecs, base: _Trained | None, seed: int, depth: int) -> str:
         """Return a hash of what was asked for, whatever code and data it ran with."""
         selection = dataclasses.asdict(self.request.selection) if self.request.selection else None
-        parts = [[part_spec(part) for part in one] for one in varied]
         text = json.dumps([parts, base.identity if base else "", seed, depth, selection], sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def _import(self, identity: str, data: str, label: str, parts: Sequence[Part]) -> _Trained:
+    def _import(
+        self, identity: str, data: str, label: str, parts: Sequence[Part], acting: PartSpecs, chosen: PartSpecs
+    ) -> str:
         """Plan the taking over of saved weights in place of a training."""
         held = self.request.imports[identity]
+        if held.facts.get("acting") not in acting or held.facts.get("chosen") not in chosen:
+            raise BadData.at(held.file, None, "its description names other parts than its system", "train again")
         spec: dict[str, Any] = {"identity": identity, "digest": held.digest, "facts": dict(held.facts), "data": data}
         key = self._add("import", spec, [data], f"import {label}", parts)
         self.made.steps[key].spec["file"] = held.file
-        return _Trained(key, (), identity)
+        return key
 
     def _select(
         self, one: tuple[Part, ...], base: _Trained | None, shared: dict[str, Any], label: str, parts: Sequence[Part]
@@ -338,6 +295,7 @@ class _Planner:
             "parts": [part_spec(part) for part in one],
             "bases": bases,
             "selection": dataclasses.asdict(self.request.selection),
+            "data_seed": self.request.data_seed,
         }
         shown = "+".join(part.text for part in one) if base is None else f"{label}: {one[-1].text}"
         return self._add("select", spec, [shared["data"], *bases], f"select {shown}, seed {shared['seed']}", parts)

@@ -254,8 +254,9 @@ def _curves(plan: Plan, store: Store, outcome: Outcome) -> pd.DataFrame:
         if step.kind != "train" or step.key in outcome.failed:
             continue
         for look in store.need(step.key).facts["curve"]:
-            head = {"step": step.key, "label": step.label.removeprefix("train "), "rows": look["rows"]}
-            norms = {f"norm {name}": value for name, value in look["norms"].items()}
-            for quantity, value in (look["metrics"] | norms).items():
+            candidate = f" [{look['candidate']}]" if look["candidate"] else ""
+            label = step.label.removeprefix("train ") + candidate
+            head = {"step": step.key, "label": label, "rows": look["rows"]}
+            for quantity, value in (look["metrics"] | look["norms"]).items():
                 rows.append(head | {"epoch": look["epoch"], "quantity": quantity, "value": value})
     return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))

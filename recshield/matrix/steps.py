@@ -72,7 +72,16 @@ def _data(spec: Mapping[str, Any], store: Store, context: Context, folder: Path)
     if data.train.negatives is not None:
         arrays["negatives"] = data.train.negatives
     save_arrays(arrays, folder / "data.safetensors")
-    return {"name": data.info.name, "n_items": data.info.n_items, "split": split.facts}
+    digest = hashlib.blake2b(digest_size=16)
+    for name, held in sorted(arrays.items()):
+        digest.update(f"{name}{held.shape}{held.dtype}".encode() + np.ascontiguousarray(held).tobytes())
+    return {
+        "name": data.info.name,
+        "n_items": data.info.n_items,
+        "split": split.facts,
+        "is_ordered": split.is_ordered,
+        "rows": digest.hexdigest(),
+    }
 
 
 def _ids(name: str, ids: NDArray[np.generic]) -> dict[str, NDArray[Any]]:

@@ -12,7 +12,7 @@ from recshield.core import specs
 from recshield.core.errors import BadSpec, BadValue, UnknownName, UnknownOption
 from recshield.core.interfaces import Access, Attack, Defense, Recommender, System
 from recshield.core.registry import registry
-from recshield.core.specs import Spec, SystemSpec
+from recshield.core.specs import Spec, SystemSpec, pieces
 from recshield.core.surfaces import family
 from recshield.core.sweeps import choices
 
@@ -117,6 +117,8 @@ def read_overrides(texts: list[str] | tuple[str, ...]) -> dict[str, dict[str, st
         if not kinds:
             known = [one for kind in ("model", "attack", "defense") for one in registry().names(kind)]
             raise UnknownName.among("model, attack or defense", name, known)
+        if len(pieces(value, ":")) > 1:
+            raise BadSpec(f"--set '{text}' holds a sweep; write it where the system or attack is named: NAME:KEY=A:B:C")
         true_name = registry().get(kinds[0], name).name
         for one in choices(value):
             specs.read_options(_options_type(kinds[0], true_name), f"{kinds[0]} '{name}'", [(key, one)])
@@ -203,8 +205,9 @@ def resolve_attack(text: str, overrides: Overrides) -> Part:
     if reserved:
         raise UnknownOption(f"attack '{spec.name}': the key '{reserved[0]}' is reserved for cells; leave it out here")
     part = _part("attack", spec, overrides)
-    members = tuple(_part("attack", specs.parse(member), overrides) for member in part.plugin().members)
-    if any(one.choices for one in (part, *members)):
+    # --set does not reach the members: an ensemble means the same everywhere.
+    members = tuple(_part("attack", specs.parse(member), {}) for member in part.plugin().members)
+    if part.choices:
         raise BadSpec(f"'{text}': an attack's options are not chosen; write A:B:C to sweep over them")
     nested = [one.name for one in members if one.plugin().members]
     if nested:

@@ -148,7 +148,7 @@ def prune(store: Store, going: list[Held], *, kernels: bool = False, is_dry: boo
     Args:
         store: the steps.
         going: what `chosen` returned.
-        kernels: remove the compiled kernels too; they compile again when they are needed.
+        kernels: remove the compiled kernels and the tables given from Python, too; they are made again when needed.
         is_dry: say what would go, and remove nothing.
     """
     gone: list[Held] = []
@@ -159,7 +159,8 @@ def prune(store: Store, going: list[Held], *, kernels: bool = False, is_dry: boo
                 in_use.append(held)
             elif is_dry or store.forget(held.key):
                 gone.append(held)
-    return Pruned(tuple(gone), tuple(in_use), _prune_kernels(is_dry=is_dry) if kernels else 0)
+    rest = sum(_prune_folder(name, is_dry=is_dry) for name in ("numba", "frames")) if kernels else 0
+    return Pruned(tuple(gone), tuple(in_use), rest)
 
 
 @contextlib.contextmanager
@@ -176,12 +177,12 @@ def _free(lock: FileLock) -> Iterator[bool]:
         lock.release()
 
 
-def _prune_kernels(*, is_dry: bool) -> int:
-    """Remove the compiled kernels by one rename, and return their bytes."""
-    folder = cache_folder() / "numba"
+def _prune_folder(name: str, *, is_dry: bool) -> int:
+    """Remove a folder of the cache by one rename, and return its bytes."""
+    folder = cache_folder() / name
     if not folder.is_dir():
         return 0
-    size, aside = _bytes(folder), folder.with_name(f"numba.old-{uuid.uuid4().hex[:8]}")
+    size, aside = _bytes(folder), folder.with_name(f"{name}.old-{uuid.uuid4().hex[:8]}")
     if not is_dry:
         folder.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)

@@ -18,7 +18,7 @@ class Curve:
     """Looks at a model every few epochs.
 
     Attributes:
-        rows: one per look: epoch, value of each metric, and the sum of squares of each surface's clean values.
+        rows: one per look: epoch, value of each metric, sum of squares and mean row norm of each surface.
         best_value: highest value of the first metric.
         best_epoch: where it was reached first; None before the first look at an epoch.
         best_state: the model's state there, where it is kept.
@@ -31,6 +31,7 @@ class Curve:
         metrics: Sequence[MetricAtK],
         every: int,
         device: str,
+        data_seed: int,
         patience: int = 0,
         *,
         keeps_best: bool = False,
@@ -41,7 +42,7 @@ class Curve:
         self.best_state: dict[str, torch.Tensor] = {}
         self._train, self._held_out, self._metrics = train, held_out, metrics
         self._every, self._device, self._patience, self._keeps_best = every, device, patience, keeps_best
-        self._n_worse = 0
+        self._n_worse, self._data_seed = 0, data_seed
 
     def wants(self, epoch: int, epochs: int) -> bool:
         """Return whether it looks after an epoch: every few, and after the last."""
@@ -50,10 +51,14 @@ class Curve:
     def look(self, model: Recommender, epoch: int) -> bool:
         """Measure the model; return whether training goes on."""
         device = torch.device(self._device)
-        found = measure_all(model.score, self._train, self._held_out, self._metrics, device)
+        found = measure_all(model.score, self._train, self._held_out, self._metrics, device, self._data_seed)
         values = {name: figure.value for name, figure in found.items()}
         with torch.no_grad():
-            norms = {one.name: float(model.values(one.name).double().square().sum()) for one in model.surfaces}
+            tables = {one.name: model.values(one.name).double() for one in model.surfaces}
+            norms = {f"sum of squares {name}": float(held.square().sum()) for name, held in tables.items()}
+            norms |= {
+                f"mean row norm {name}": float(held.flatten(1).norm(dim=1).mean()) for name, held in tables.items()
+            }
         self.rows.append({"epoch": epoch, "metrics": values, "norms": norms})
         value = values[str(self._metrics[0])]
         if value > self.best_value:

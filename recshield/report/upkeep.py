@@ -50,7 +50,7 @@ def show_pruned(console: Console, pruned: Pruned, *, is_dry: bool) -> None:
     verb = "would remove" if is_dry else "removed"
     text = f"{verb} {_steps(pruned.gone)}, {size_text(size)}"
     if pruned.kernel_bytes:
-        text += f", and {size_text(pruned.kernel_bytes)} of compiled kernels"
+        text += f", and {size_text(pruned.kernel_bytes)} of compiled kernels and tables given from Python"
     console.print(safe(text), soft_wrap=True)
     if pruned.in_use:
         console.print(safe(f"left {_steps(pruned.in_use)} that a running process holds"), soft_wrap=True)

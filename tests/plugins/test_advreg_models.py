@@ -10,7 +10,7 @@ from recshield.core.interfaces import Access, Defense, Goal, Recommender
 from recshield.core.norms import random_direction
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget
-from recshield.matrix.steps import state_hash
+from recshield.matrix.fitting import state_hash
 from recshield.matrix.victims import TrainedVictim, degrade_pairs
 from recshield.testing import small_dataset
 from recshield.training import ModelLoss

@@ -50,5 +50,5 @@ def test_the_kit_sends_an_ensemble_to_its_members_and_still_checks_its_options()
     assert all(one.passed for one in found.values())
     assert found["beats_noise"].message == (
         "not applicable: attack 'auto' is an ensemble without a perturbation of its own; "
-        "check apgd, apgd:loss=top, noise, noise:draw=1, noise:draw=2"
+        "check fgm, fgm:loss=top, apgd, apgd:loss=top, noise, noise:draw=1, noise:draw=2"
     )

@@ -214,7 +214,10 @@ def test_another_draw_is_another_noise_and_the_first_is_the_plain_one() -> None:
         (lambda: BIM(ratio=float("inf")), "attack 'bim': steps and restarts are whole numbers of at least 1"),
         (lambda: MSAP(start="noise"), "attack 'msap': start 'noise' is not known; allowed: clean, random"),
         (lambda: Noise(draw=-1), "attack 'noise': draw is -1; it is a whole number of at least 0"),
-        (lambda: run(Auto()), "attack 'auto' has no perturbation of its own; its members are apgd, apgd:loss=top, n"),
+        (
+            lambda: run(Auto()),
+            "attack 'auto' has no perturbation of its own; its members are fgm, fgm:loss=top, apgd, ",
+        ),
     ],
 )
 def test_a_bad_option_is_named_with_what_is_allowed(made: Callable[[], object], said: str) -> None:

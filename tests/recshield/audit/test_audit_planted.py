@@ -218,7 +218,7 @@ def test_a_wrong_sign_lowers_the_loss_it_should_raise(plant: Plant) -> None:
     finding = found(made, "NOISE", "wrong-sign")
     assert finding["verdict"] == "fail"
     assert finding["sentence"].startswith("the attacked loss goes from ")
-    assert finding["sentence"].endswith("not up: the sign, the gradient or the goal is wrong")
+    assert finding["sentence"].endswith("the sign, the gradient or the goal is wrong")
     control = found(made, "CONTROL", "wrong-sign", "amf")
     assert control["verdict"] == "warn"
     assert control["sentence"].startswith(

@@ -80,6 +80,8 @@ def test_typed_options_win_over_the_file(tmp_path: Path) -> None:
         ("models: [mf\nthreads: 2\n", 2, "no YAML (expected ',' or ']'"),
         ("- mf\n", 1, "it holds no options; write OPTION: VALUE"),
         ("models: !!python/object/apply:os.system ['true']\n", 1, "no YAML (could not determine a constructor"),
+        ("models: mf\nmodels: amf\n", 2, "option 'models' stands in line 1, too; give it once"),
+        ("seeds: true\n", 1, "seeds is 'true': input should be a valid integer"),
         ("seeds: [0, x]\n", 1, "seeds is 'x': input should be a valid integer"),
     ],
 )
@@ -105,6 +107,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_wrong_typed_option_is_named() -> None:
     with pytest.raises(BadValue, match="seeds is 'x': input should be a valid integer"):
         merged(None, {"models": "mf", "seeds": "0,x"})
+
+
+def test_scalars_are_texts_as_typed_on_a_command_line(tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text("models: mf\nbudget: 1:30\ndata_dir: null\nthreads: 2\n", encoding="utf-8")
+    made = merged(tmp_path / "odd.yaml", {})
+    assert (made.budget, made.data_dir, made.threads) == (["1:30"], None, 2)
 
 
 def test_an_empty_file_asks_for_nothing(tmp_path: Path) -> None:

@@ -52,12 +52,21 @@ def test_each_choice_of_set_is_checked() -> None:
 
 @pytest.mark.parametrize(
     ("text", "overrides"),
-    [("pgd:steps=5|10", ()), ("pgd", ("pgd.steps=5|10",)), ("auto", ("apgd.steps=5|10",))],
+    [("pgd:steps=5|10", ()), ("pgd", ("pgd.steps=5|10",))],
 )
 def test_the_options_of_an_attack_are_swept_and_not_chosen(text: str, overrides: tuple[str, ...]) -> None:
     with pytest.raises(BadSpec) as caught:
         resolve_attack(text, read_overrides(overrides))
     assert str(caught.value) == f"'{text}': an attack's options are not chosen; write A:B:C to sweep over them"
+
+
+def test_set_does_not_reach_the_members_of_an_ensemble() -> None:
+    """An ensemble without parameters means the same in every run."""
+    held = read_overrides(("apgd.steps=1", "apgd.loss=top", "noise.draw=7"))
+    assert resolve_attack("auto", held) == resolve_attack("auto", {})
+    assert [part.text for part in resolve_attack("auto", held).members] == [
+        "fgm", "fgm:loss=top", "apgd", "apgd:loss=top", "noise", "noise:draw=1", "noise:draw=2",
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)

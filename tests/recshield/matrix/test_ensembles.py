@@ -20,7 +20,7 @@ from recshield.run import MatrixRun, prepare
 
 SHORT = ("mf.epochs=25", "mf.dims=8")
 BUDGET, METRICS = "l2:40%", ("ndcg@100", "hr@100")
-MEMBERS = ("apgd", "apgd:loss=top", "noise", "noise:draw=1", "noise:draw=2")
+MEMBERS = ("fgm", "fgm:loss=top", "apgd", "apgd:loss=top", "noise", "noise:draw=1", "noise:draw=2")
 ORDER = ("pass", "warn", "not run", "fail")
 
 
@@ -159,12 +159,14 @@ def test_one_member_over_the_budget_fails_auto(saved: Path) -> None:
     assert set(run.table[run.table["cell"] == cell_of(run)]["verdict"]) == {"fail"}
 
 
-def test_auto_beats_noise_if_one_member_does_and_not_if_none_does(saved: Path) -> None:
-    lost: dict[str, object] = {"goal_value": -1e9}
-    run = doctored(saved, {"apgd": lost})
-    assert finding(run, cell_of(run), "NOISE")["verdict"] == "pass"
-    run = doctored(saved, {"apgd": lost, "apgd:loss=top": lost})
-    assert finding(run, cell_of(run), "NOISE")["verdict"] == "fail"
+@pytest.mark.parametrize("member", ["apgd", "apgd:loss=top"])
+def test_a_member_that_lowers_its_own_loss_is_not_excused_by_another(saved: Path, member: str) -> None:
+    assert finding(MatrixRun.load(saved), cell_of(MatrixRun.load(saved)), "NOISE")["verdict"] == "pass"
+    run = doctored(saved, {member: {"goal_value": -1e9}})
+    found = finding(run, cell_of(run), "NOISE")
+    assert found["verdict"] == "fail"
+    assert found["sentence"].startswith(f"{member}: the attacked loss goes from")
+    assert finding(run, cell_of(run), "ITER>=SINGLE")["verdict"] == "fail"
 
 
 def test_a_member_that_was_asked_for_stands_in_the_main_table_once(run: MatrixRun) -> None:

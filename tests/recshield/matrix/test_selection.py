@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy import sparse, stats
 
 import recshield
 from recshield.core.errors import BadData, BadValue
@@ -18,8 +19,9 @@ from recshield.core.interfaces import Defense, Objective, Recommender
 from recshield.core.registry import registry
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget
+from recshield.data.frames import as_file
 from recshield.data.interactions import DataInfo, Dataset, HeldOut, Interactions
-from recshield.data.validation import cut_latest
+from recshield.data.validation import cut_validation
 from recshield.evaluation.metrics import MetricAtK
 from recshield.evaluation.ranking import rank
 from recshield.matrix.loading import load_data
@@ -85,7 +87,7 @@ def rows_of(prepared: Prepared) -> tuple[Dataset, HeldOut]:
 def test_the_latest_row_of_each_user_with_three_rows_is_cut() -> None:
     users = np.array([2, 0, 0, 1, 0, 1, 2, 2, 2, 4])
     items = np.array([5, 1, 3, 2, 0, 3, 1, 5, 4, 0])
-    rest, held_out = cut_latest(Interactions.from_rows(users, items, 5, 6))
+    rest, held_out = cut_validation(Interactions.from_rows(users, items, 5, 6), 0)
     assert list(zip(rest.users.tolist(), rest.items.tolist(), strict=True)) == [
         (0, 1), (0, 3), (1, 2), (1, 3), (2, 5), (2, 1), (2, 5), (4, 0),
     ]  # fmt: skip
@@ -96,7 +98,7 @@ def test_the_latest_row_of_each_user_with_three_rows_is_cut() -> None:
 def test_data_in_which_no_user_has_three_rows_cannot_be_selected_on() -> None:
     few = Interactions.from_rows(np.array([0, 0, 1]), np.array([0, 1, 0]), 2, 3)
     with pytest.raises(BadData) as caught:
-        cut_latest(few)
+        cut_validation(few, 0)
     assert str(caught.value) == "nothing can be selected: no user has 3 training rows; leave --select out"
 
 
@@ -116,7 +118,7 @@ def test_candidates_never_see_the_validation_rows_and_the_refit_sees_all_rows(da
     Spy.seen = []
     prepared = done(data, "spy:epochs=2|3", select="ndcg@10", every=1, overrides=())
     whole = rows_of(prepared)[0].train
-    rest, held_out = cut_latest(whole)
+    rest, held_out = cut_validation(whole, 0)
     assert len(whole) - len(rest) == len(held_out) == USERS - 2
     assert [len(one) for one in Spy.seen] == [len(rest), len(rest), len(whole)]
     for one in Spy.seen[:2]:
@@ -131,7 +133,7 @@ def test_candidates_never_see_the_validation_rows_and_the_refit_sees_all_rows(da
 def by_brute_force(prepared: Prepared, config: MFConfig, metric: str = "ndcg@10") -> list[float]:
     """Return the validation value after each epoch, each from a training of its own."""
     dataset, _ = rows_of(prepared)
-    rest, held_out = cut_latest(dataset.train)
+    rest, held_out = cut_validation(dataset.train, 0)
     info = DataInfo(dataset.info.name, USERS, dataset.info.n_items, len(rest))
     cut = Dataset(info, rest, dataset.user_ids, dataset.item_ids)
     values = []
@@ -201,7 +203,7 @@ def scripted(values: list[float], patience: int) -> tuple[Curve, list[bool]]:
 
     left = list(values)
     metric = MetricAtK.parse("ndcg@2")
-    curve = Curve(train, held_out, (Scripted(metric.name, metric.k),), 1, "cpu", patience, keeps_best=True)
+    curve = Curve(train, held_out, (Scripted(metric.name, metric.k),), 1, "cpu", 0, patience, keeps_best=True)
     made = MF(DataInfo("one", 1, 3, 1), MFConfig(dims=2), generator(0, "x"))
     return curve, [curve.look(made, epoch) for epoch in range(1, len(values) + 1)]
 
@@ -282,7 +284,7 @@ def test_the_curve_holds_the_test_metrics_and_the_norms_of_each_epoch(data: str)
     early = done(data, "mf:epochs=2")
     for name, table in (("user", "factors.user"), ("item", "factors.item")):
         squares = float(weights(early)[name].double().square().sum())
-        assert curve[2, f"norm {table}"] == pytest.approx(squares, rel=1e-9)
+        assert curve[2, f"sum of squares {table}"] == pytest.approx(squares, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -344,3 +346,35 @@ def test_a_defense_serves_with_the_option_that_was_chosen(data: str, plant: Any,
     assert figures[0] == figures[1]
     other = plain.replace(chosen["turning.weight"], {"9.0": "0.1", "0.1": "9"}[chosen["turning.weight"]])
     assert abs(figures[0] - execute(done(data, other)).table["clean"].iloc[0]) > 0.01
+
+
+def test_rows_without_an_order_lose_a_random_one_for_validation() -> None:
+    """Of rows that stand by item id, the last would always be the largest id."""
+    users = np.repeat(np.arange(400), 10)
+    whole = Interactions.from_rows(users, np.tile(np.arange(10), 400), 400, 10)
+    _, latest = cut_validation(whole, 0)
+    assert set(latest.items) == {9}
+    rest, drawn = cut_validation(whole, 0, is_ordered=False)
+    assert len(rest) == 3600
+    counts = np.bincount(drawn.items, minlength=10)
+    assert stats.chisquare(counts).pvalue > 1e-3
+    assert np.array_equal(drawn.items, cut_validation(whole, 0, is_ordered=False)[1].items)
+    assert not np.array_equal(drawn.items, cut_validation(whole, 1, is_ordered=False)[1].items)
+
+
+def test_a_sparse_matrix_says_that_its_rows_have_no_order() -> None:
+    rng = np.random.default_rng(0)
+    rows = sparse.csr_matrix(rng.random((40, 30)) < 0.3)
+    prepared = prepare(
+        models=["mf:epochs=2"], dataset=str(as_file(rows)), split="random:0.2", select="ndcg@5", metrics=["ndcg@5"]
+    )
+    execute(prepared)
+    assert prepared.store.need(prepared.plan.data_keys[0]).facts["is_ordered"] is False
+
+
+def test_sampled_candidates_of_a_curve_are_those_of_the_table(data: str) -> None:
+    metrics = ["ndcg@10/sampled:20"]
+    asked = prepare(models=["mf:epochs=3"], dataset=data, overrides=SMALL, metrics=metrics, curve=1, data_seed=7)
+    run = execute(asked)
+    curve = run.results.curves.set_index(["epoch", "quantity"])["value"]
+    assert curve[3, metrics[0]] == run.table["clean"].iloc[0]
