@@ -40,7 +40,10 @@ def _texts(given: Any) -> Any:
 
 def _numbers(given: Any) -> Any:
     if isinstance(given, str):
-        return [piece.strip() for piece in given.split(",") if piece.strip()]
+        pieces = [piece.strip() for piece in given.split(",") if piece.strip()]
+        if not all(piece.lstrip("-").isdecimal() for piece in pieces):
+            raise ValueError(f"seeds '{given}' cannot be read; write whole numbers, comma separated")
+        return pieces
     return [given] if isinstance(given, int) else given
 
 
@@ -139,6 +142,8 @@ def _first(error: ValidationError) -> tuple[str, str]:
     fault = error.errors()[0]
     name = str(fault["loc"][0]) if fault["loc"] else ""
     given = fault.get("input")
+    if fault["type"] == "value_error":
+        return name, str(fault["ctx"]["error"])
     return name, f"{name} is {given!r}: {str(fault['msg'])[:1].lower()}{str(fault['msg'])[1:]}"
 
 

@@ -51,7 +51,7 @@ def recshield_readers() -> Sequence[type[Any]]:
 
 @hookspec
 def recshield_extractors() -> Sequence[type[Any]]:
-    """Return image feature extractors."""
+    """Return subclasses of `recshield.core.extractors.Extractor`."""
     return ()
 
 

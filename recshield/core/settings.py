@@ -91,3 +91,8 @@ DOWNLOAD_ATTEMPTS = 3
 DOWNLOAD_WAIT = 1.0
 #: Most redirects that a download follows.
 DOWNLOAD_REDIRECTS = 5
+
+#: Images that pass through an extractor at once.
+IMAGE_CHUNK = 64
+#: Extractor of image features where neither model nor data set names one.
+EXTRACTOR = "smallcnn"

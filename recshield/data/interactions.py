@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recshield.data.categories import Categories
+
+if TYPE_CHECKING:
+    from recshield.data.visual import Visual
 
 Ids = NDArray[np.int32]
 Offsets = NDArray[np.int64]
@@ -21,12 +27,14 @@ class DataInfo:
         n_users: users, those without a training row included.
         n_items: items of training and test together.
         n_interactions: training rows.
+        visual: images, extractor and features; None where the model reads none.
     """
 
     name: str
     n_users: int
     n_items: int
     n_interactions: int
+    visual: Visual | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -123,12 +131,14 @@ class Dataset:
         train: the training rows.
         user_ids: (n_users,) original ids, for output.
         item_ids: (n_items,) original ids, for output.
+        categories: of the items; None where the data set has none.
     """
 
     info: DataInfo
     train: Interactions
     user_ids: NDArray[np.generic]
     item_ids: NDArray[np.generic]
+    categories: Categories | None = None
 
 
 @dataclass(frozen=True)

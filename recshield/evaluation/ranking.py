@@ -18,7 +18,6 @@ from recshield.core.errors import BadValue, NonFiniteScores
 from recshield.core.settings import RANKING_USERS
 from recshield.data.interactions import HeldOut, Interactions
 from recshield.evaluation.background import Background
-from recshield.evaluation.sampling import draw_candidates
 
 _HASH_SEED = 0x5EED
 #: Every which item is looked at to guess a threshold for the lists.
@@ -281,6 +280,8 @@ def rank(
                 own = lists[start : start + chunk]
                 _fill_lists(scores, users, indptr, test.items, *train.members, best, own)
             if sampled:
+                from recshield.evaluation.sampling import draw_candidates  # loads the compiler
+
                 drawn = draw_candidates(train, test, max(sampled), extras.data_seed, start, start + chunk)
                 for n, counts in sampled.items():
                     _count_drawn(scores, indptr, test.items, drawn, n, counts)

@@ -1,0 +1,1 @@
+"""Visual recommenders and the image extractors behind them."""
