@@ -10,8 +10,9 @@ from torch import Generator, Tensor
 
 from recshield.core.errors import BadValue
 from recshield.core.interfaces import LOSSES, Access, Attack, Victim
-from recshield.core.norms import norm_of, project, random_inside, steepest
+from recshield.core.norms import ascended, fill_random, norm_of, random_inside
 from recshield.core.seeds import child
+from recshield.core.storage import by_rows
 from recshield.core.surfaces import Budget, Delta
 
 Moving = dict[str, Tensor]
@@ -32,20 +33,18 @@ def check_steps(owner: str, steps: int, ratio: float, restarts: int = 1) -> None
 
 
 def moved(victim: Victim, delta: Delta, direction: Delta, size: float, budget: Budget) -> Moving:
-    """Return delta moved by `size` in the budget's steepest step along `direction`, projected into the budget."""
-    return {
-        one.name: project(delta[one.name] + size * steepest(direction[one.name], one, budget.norm), one, budget)
-        for one in victim.surfaces
-    }
+    """Return delta moved by `size` in the budget's steepest step along `direction`, inside budget and bounds."""
+    return victim.legal(
+        {one.name: ascended(delta[one.name], direction[one.name], size, one, budget) for one in victim.surfaces}
+    )
 
 
 def random_start(victim: Victim, budget: Budget, rng: Generator) -> Moving:
     """Return a perturbation uniform in the ball on the rows that the goal reads, zero elsewhere."""
     delta = victim.zeros()
-    for surface in victim.surfaces:
-        held, rows = delta[surface.name], victim.rows[surface.name]
-        held[rows] = budget.eps * random_inside(held[rows], surface, budget.norm, child(rng, surface.name))
-    return delta
+    for one in victim.surfaces:
+        fill_random(delta[one.name], victim.rows[one.name], one, budget, child(rng, one.name), random_inside)
+    return victim.legal(delta)
 
 
 @dataclass
@@ -121,7 +120,7 @@ class FGM(Attack):
         start = victim.zeros()
         _, gradient = victim.ascend(start, self.loss)
         if self.direction == "sign":
-            gradient = {name: held.sign() for name, held in gradient.items()}
+            gradient = {name: by_rows(torch.sign, held) for name, held in gradient.items()}
         return moved(victim, start, gradient, budget.eps, budget)
 
 
@@ -157,9 +156,13 @@ class BIM(Attack):
 
 def _over_length(gradient: Tensor, budget: Budget) -> Tensor:
     """Return a gradient over its l1 norm, per row (per table where the budget spans it); zero where it is zero."""
-    flat = gradient.reshape(1 if norm_of(budget.norm).is_whole else len(gradient), -1)
-    length = flat.abs().sum(dim=1, keepdim=True)
-    return (flat / torch.where(length > 0, length, torch.ones_like(length))).reshape(gradient.shape)
+
+    def divided(held: Tensor) -> Tensor:
+        flat = held.reshape(1 if norm_of(budget.norm).is_whole else len(held), -1)
+        length = flat.abs().sum(dim=1, keepdim=True)
+        return (flat / torch.where(length > 0, length, torch.ones_like(length))).reshape(held.shape)
+
+    return divided(gradient) if norm_of(budget.norm).is_whole else by_rows(divided, gradient)
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,8 @@ class MIM(Attack):
 
         def direct(gradient: Delta) -> Delta:
             for name, held in gradient.items():
-                running[name] = self.decay * running[name] + _over_length(held, budget)
+                step = _over_length(held, budget)
+                running[name] = by_rows(lambda sums, one: self.decay * sums + one, running[name], step)
             return running
 
         best = Best(victim.zeros())

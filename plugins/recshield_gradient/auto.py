@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from torch import Generator
+from torch import Generator, Tensor
 
 from recshield.core.errors import BadValue
 from recshield.core.interfaces import Access, Attack, Victim
-from recshield.core.norms import project, steepest
+from recshield.core.norms import ascended, project
 from recshield.core.seeds import child
+from recshield.core.storage import by_rows
 from recshield.core.surfaces import Budget, Delta
 from recshield_gradient.ascent import Best, Moving, check_loss, check_steps, random_start
 
@@ -101,12 +102,16 @@ def _step(
     found = {}
     for one in victim.surfaces:
         name = one.name
-        plain = project(here[name] + size * steepest(gradient[name], one, budget.norm), one, budget)
+        plain = ascended(here[name], gradient[name], size, one, budget)
         if not is_first:
-            mixed = here[name] + _PLAIN * (plain - here[name]) + (1 - _PLAIN) * (here[name] - last[name])
-            plain = project(mixed, one, budget)
+            plain = victim.legal({name: plain})[name]
+            plain = project(by_rows(_mixed, plain, here[name], last[name]), one, budget)
         found[name] = plain
-    return found
+    return victim.legal(found)
+
+
+def _mixed(plain: Tensor, here: Tensor, last: Tensor) -> Tensor:
+    return here + _PLAIN * (plain - here) + (1 - _PLAIN) * (here - last)
 
 
 @dataclass(frozen=True)

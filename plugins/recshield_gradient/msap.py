@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from torch import Generator
+from torch import Generator, Tensor
 
 from recshield.core.errors import BadValue
 from recshield.core.interfaces import Access, Attack, Victim
 from recshield.core.norms import steepest
 from recshield.core.seeds import child
+from recshield.core.storage import by_rows
 from recshield.core.surfaces import Budget, Delta
 from recshield_gradient.ascent import check_loss, check_steps, random_start
 
@@ -51,6 +53,11 @@ class MSAP(Attack):
         for _ in range(self.steps):
             _, gradient = victim.ascend(delta, self.loss)
             for one in victim.surfaces:
-                step = self.ratio * budget.eps * steepest(gradient[one.name], one, "l2")
-                delta[one.name] = (delta[one.name] + step).clamp(-budget.eps, budget.eps)
+                step = steepest(gradient[one.name], one, "l2")
+                delta[one.name] = by_rows(partial(_clipped, size=self.ratio, eps=budget.eps), delta[one.name], step)
+            delta = victim.legal(delta)
         return delta
+
+
+def _clipped(delta: Tensor, step: Tensor, size: float, eps: float) -> Tensor:
+    return (delta + size * eps * step).clamp(-eps, eps)

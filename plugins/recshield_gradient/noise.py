@@ -8,7 +8,7 @@ from torch import Generator
 
 from recshield.core.errors import BadValue
 from recshield.core.interfaces import Access, Attack, Victim
-from recshield.core.norms import random_direction
+from recshield.core.norms import fill_random, random_direction
 from recshield.core.seeds import child
 from recshield.core.surfaces import Budget, Delta
 
@@ -36,7 +36,6 @@ class Noise(Attack):
         """Return the noise."""
         own = child(rng, "draw", self.draw) if self.draw else rng
         delta = victim.zeros()
-        for surface in victim.surfaces:
-            held, rows = delta[surface.name], victim.rows[surface.name]
-            held[rows] = budget.eps * random_direction(held[rows], surface, budget.norm, child(own, surface.name))
-        return delta
+        for one in victim.surfaces:
+            fill_random(delta[one.name], victim.rows[one.name], one, budget, child(own, one.name), random_direction)
+        return victim.legal(delta)

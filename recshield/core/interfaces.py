@@ -175,6 +175,9 @@ class Victim(Protocol):
     def zeros(self) -> dict[str, Tensor]:
         """Return a perturbation of zeros for every surface of the target."""
 
+    def legal(self, delta: Delta) -> dict[str, Tensor]:
+        """Return the nearest perturbation with clean + delta inside the surfaces' bounds; the framework clamps, too."""
+
     def rankings(self, users: Tensor, k: int, delta: Delta) -> Tensor:
         """RANKINGS: return the (len(users), k) item ids ranked first; counted as queries."""
 

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from recshield.core.errors import UnknownName
+from recshield.core.storage import by_rows, chunks
 from recshield.core.surfaces import Budget, Surface
 
 
@@ -118,10 +119,25 @@ def measure(delta: Tensor, surface: Surface, norm: str) -> Tensor:
     Returns:
         (slices,), one value for `l2-table`; NaN where the slice holds NaN.
     """
+    if _is_rowwise(surface, norm) and len(delta):
+        return torch.cat([_lengths(delta[part], surface, norm) for part in chunks(delta)])
+    return _lengths(delta, surface, norm)
+
+
+def _lengths(delta: Tensor, surface: Surface, norm: str) -> Tensor:
     flat, _ = _flat(delta, surface, norm_of(norm))
     if flat.numel() == 0:
         return flat.new_zeros(flat.shape[0])
     return norm_of(norm).length(flat)
+
+
+def _is_rowwise(surface: Surface, norm: str) -> bool:
+    """Return whether no slice spans more than one row, so that rows can be worked on apart."""
+    return not norm_of(norm).is_whole and all(dim % len(surface.shape) != 0 for dim in surface.norm_dims)
+
+
+def _by_rows(function: Callable[..., Tensor], surface: Surface, norm: str, *tensors: Tensor) -> Tensor:
+    return by_rows(function, *tensors) if _is_rowwise(surface, norm) else function(*tensors)
 
 
 def project(delta: Tensor, surface: Surface, budget: Budget) -> Tensor:
@@ -140,8 +156,12 @@ def project(delta: Tensor, surface: Surface, budget: Budget) -> Tensor:
 
     Source: Madry et al. 2018, arXiv:1706.06083, section 2.1.
     """
-    flat, restore = _flat(delta, surface, norm_of(budget.norm))
-    return restore(norm_of(budget.norm).shrink(flat, budget.eps)) if flat.numel() else delta
+
+    def shrunk(held: Tensor) -> Tensor:
+        flat, restore = _flat(held, surface, norm_of(budget.norm))
+        return restore(norm_of(budget.norm).shrink(flat, budget.eps)) if flat.numel() else held
+
+    return _by_rows(shrunk, surface, budget.norm, delta)
 
 
 def steepest(gradient: Tensor, surface: Surface, norm: str) -> Tensor:
@@ -154,17 +174,76 @@ def steepest(gradient: Tensor, surface: Surface, norm: str) -> Tensor:
 
     Source: He et al. 2018 (APR), Eq. 8; Goodfellow et al. 2015, arXiv:1412.6572.
     """
-    flat, restore = _flat(gradient, surface, norm_of(norm))
-    return restore(norm_of(norm).steepest(flat)) if flat.numel() else gradient
+
+    def stepped(held: Tensor) -> Tensor:
+        flat, restore = _flat(held, surface, norm_of(norm))
+        return restore(norm_of(norm).steepest(flat)) if flat.numel() else held
+
+    return _by_rows(stepped, surface, norm, gradient)
+
+
+def ascended(delta: Tensor, direction: Tensor, size: float, surface: Surface, budget: Budget) -> Tensor:
+    """Return a perturbation moved by `size` in the steepest step along `direction`, projected into the budget.
+
+    The step of all iterative attacks, in one pass over the rows.
+
+    Args:
+        delta: (rows, *surface.shape[1:]), raw units of the surface.
+        direction: of the same shape, for example the gradient.
+        size: length of the step in the budget's norm.
+        surface: its `norm_dims` say what one norm spans.
+        budget: eps in the same units.
+
+    Source: Madry et al. 2018, arXiv:1706.06083, section 2.1.
+    """
+
+    def moved(held: Tensor, along: Tensor) -> Tensor:
+        return project(held + size * steepest(along, surface, budget.norm), surface, budget)
+
+    return _by_rows(moved, surface, budget.norm, delta, direction)
 
 
 def random_direction(like: Tensor, surface: Surface, norm: str, rng: Generator) -> Tensor:
     """Return a random perturbation of norm 1 per slice (l2, l2-table: uniform on the sphere; linf: random signs)."""
-    flat, restore = _flat(like, surface, norm_of(norm))
-    return restore(norm_of(norm).direction(flat, rng)) if flat.numel() else like
+
+    def drawn(held: Tensor) -> Tensor:
+        flat, restore = _flat(held, surface, norm_of(norm))
+        return restore(norm_of(norm).direction(flat, rng)) if flat.numel() else held
+
+    return _by_rows(drawn, surface, norm, like)
 
 
 def random_inside(like: Tensor, surface: Surface, norm: str, rng: Generator) -> Tensor:
     """Return a perturbation uniform in the unit ball, per slice."""
-    flat, restore = _flat(like, surface, norm_of(norm))
-    return restore(norm_of(norm).inside(flat, rng)) if flat.numel() else like
+
+    def drawn(held: Tensor) -> Tensor:
+        flat, restore = _flat(held, surface, norm_of(norm))
+        return restore(norm_of(norm).inside(flat, rng)) if flat.numel() else held
+
+    return _by_rows(drawn, surface, norm, like)
+
+
+def fill_random(
+    delta: Tensor,
+    rows: Tensor,
+    surface: Surface,
+    budget: Budget,
+    rng: Generator,
+    draw: Callable[[Tensor, Surface, str, Generator], Tensor],
+) -> None:
+    """Write a random perturbation into some rows of a perturbation of zeros, in place.
+
+    Args:
+        delta: (rows of the surface, *surface.shape[1:]).
+        rows: where to write.
+        surface: its `norm_dims` say what one norm spans.
+        budget: eps is the norm (or the largest norm) of what is drawn.
+        rng: of the draws.
+        draw: `random_direction` or `random_inside`.
+    """
+    if not _is_rowwise(surface, budget.norm):
+        delta[rows] = budget.eps * draw(delta[rows], surface, budget.norm, rng)
+        return
+    size = max(part.stop - part.start for part in chunks(delta)) if len(delta) else 1
+    for part in rows.split(size):
+        delta[part] = budget.eps * draw(delta[part], surface, budget.norm, rng)

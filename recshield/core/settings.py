@@ -96,3 +96,7 @@ DOWNLOAD_REDIRECTS = 5
 IMAGE_CHUNK = 64
 #: Extractor of image features where neither model nor data set names one.
 EXTRACTOR = "smallcnn"
+#: Tensors of at least this many bytes are mapped to a file in the cache folder, on CPU.
+MAPPED_BYTES = 256 * 1024**2
+#: Bytes of a mapped tensor that are worked on at once.
+CHUNK_BYTES = 32 * 1024**2

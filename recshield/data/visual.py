@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from recshield.core.errors import BadValue
 from recshield.core.extractors import Extractor
+from recshield.core.interfaces import Recommender
 from recshield.core.settings import IMAGE_CHUNK
 from recshield.core.surfaces import Budget, Surface, View
 from recshield.data.images import Images
@@ -108,3 +110,28 @@ def _with_features(view: View, moved: Tensor, rows: Tensor, n_items: int) -> Vie
             where[FEATURES] = rows
     filters: Mapping[str, object] = {name: one for name, one in view.filters.items() if name != IMAGES}
     return View(held, where, filters)  # type: ignore[arg-type]
+
+
+def pictures(model: Recommender) -> Visual:
+    """Return the images and features of a visual model, or raise BadValue."""
+    if model.data.visual is None:
+        raise BadValue(f"model '{model.name}' has no images; give the data set some with --images")
+    return model.data.visual
+
+
+def image_chunks(n_images: int) -> Iterator[slice]:
+    """Yield slices of images that pass through an extractor at once."""
+    for start in range(0, n_images, IMAGE_CHUNK):
+        yield slice(start, min(start + IMAGE_CHUNK, n_images))
+
+
+def clean_values(model: Recommender, surface: str, rows: Tensor) -> Tensor:
+    """Return the clean values of some rows of a surface; images are read from the store, as pixels of [0, 1]."""
+    if surface == IMAGES:
+        return pictures(model).images.read(rows)
+    return model.values(surface).detach()[rows]
+
+
+def device_of(model: Recommender, surface: str) -> torch.device:
+    """Return where the values of a surface lie."""
+    return pictures(model).features.device if surface == IMAGES else model.values(surface).device

@@ -13,9 +13,11 @@ from torch import Tensor
 from recshield.core import settings
 from recshield.core.errors import AccessDenied, BadValue, NonFiniteScores
 from recshield.core.interfaces import LOSSES, Access, Batch, Goal, Recommender
-from recshield.core.norms import measure
+from recshield.core.norms import measure, norm_of
+from recshield.core.storage import copy, split, zeros
 from recshield.core.surfaces import Delta, Surface, View, covers
 from recshield.data.interactions import HeldOut, Interactions
+from recshield.data.visual import FEATURES, IMAGES, clean_values, device_of, image_chunks, pictures
 from recshield.evaluation.ranking import Extras, rank, top
 from recshield.training.draws import draw_negatives
 
@@ -122,7 +124,7 @@ class TrainedVictim:
             raise BadValue(f"model '{model.name}' has no surface '{target}'")
         self.notes = GradientNotes()
         self._model, self._train, self._pairs, self._access = model, train, pairs, access
-        self.device = model.values(self.surfaces[0].name).device
+        self.device = device_of(model, self.surfaces[0].name)
         self._data_seed = data_seed
         self._top_pairs: GoalPairs | None = None
         self._at_zero: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
@@ -159,12 +161,28 @@ class TrainedVictim:
                 for name, rows in self._model.rows(batch).items():
                     if name in is_read:
                         is_read[name][rows] = True
+            if IMAGES in is_read:  # where an item has no image, there is nothing to perturb
+                is_read[IMAGES] &= torch.from_numpy(pictures(self._model).images.is_there).to(self.device)
             self._rows = {name: held.nonzero()[:, 0] for name, held in is_read.items()}
         return self._rows
 
     def zeros(self) -> dict[str, Tensor]:
-        """Return a perturbation of zeros."""
-        return {one.name: torch.zeros(one.shape, device=self.device) for one in self.surfaces}
+        """Return a perturbation of zeros, memory-mapped where large."""
+        return {one.name: zeros(one.shape, self.device) for one in self.surfaces}
+
+    def legal(self, delta: Delta) -> dict[str, Tensor]:
+        """Return the nearest perturbation with clean + delta inside the surfaces' bounds."""
+        return {one.name: self._legal(one, delta[one.name]) for one in self.surfaces if one.name in delta}
+
+    def _legal(self, one: Surface, delta: Tensor) -> Tensor:
+        if not one.is_bounded:
+            return delta
+        low, high = one.bounds
+        found = zeros(tuple(delta.shape), delta.device)
+        for part in image_chunks(len(delta)):
+            clean = clean_values(self._model, one.name, torch.arange(part.start, part.stop, device=delta.device))
+            found[part] = delta[part].clamp(low - clean, high - clean)
+        return found
 
     def rankings(self, users: Tensor, k: int, delta: Delta) -> Tensor:
         """RANKINGS: return the (len(users), k) items ranked first, training items left out."""
@@ -189,15 +207,51 @@ class TrainedVictim:
         if is_clean and loss in self._at_zero:  # at eps 0 every step of an attack asks for the same
             value, held = self._at_zero[loss]
             self.notes.values.append(float(value))
-            return value.clone(), {name: gradient.clone() for name, gradient in held.items()}
+            return value.clone(), {name: copy(gradient) for name, gradient in held.items()}
         value, gradient = self._ascend(delta, loss)
         if is_clean:
-            self._at_zero[loss] = (value.clone(), {name: held.clone() for name, held in gradient.items()})
+            self._at_zero[loss] = (value.clone(), {name: copy(held) for name, held in gradient.items()})
         return value, gradient
 
     def _ascend(self, delta: Delta, loss: str) -> tuple[Tensor, dict[str, Tensor]]:
-        leaves = {one.name: delta[one.name].detach().clone().requires_grad_() for one in self.surfaces}
-        total, pairs = 0.0, self._pairs_of(loss)
+        pairs = self._pairs_of(loss)
+        if any(one.name == IMAGES for one in self.surfaces):
+            gradient, total = self._pixel_gradient(delta, pairs, loss)
+        else:
+            leaves = {one.name: delta[one.name].detach().clone().requires_grad_() for one in self.surfaces}
+            total = self._accumulate(leaves, pairs, loss)
+            gradient = {
+                name: held.grad if held.grad is not None else torch.zeros_like(held) for name, held in leaves.items()
+            }
+        if pairs is not self._pairs:
+            gradient = self._on_goal_rows(gradient)
+        self.notes.values.append(total / len(pairs))
+        if self.notes.zero_share is None:
+            self.notes.zero_share = self._zero_share(gradient)
+        return torch.tensor(total / len(pairs), dtype=torch.float64), gradient
+
+    def _pixel_gradient(self, delta: Delta, pairs: GoalPairs, loss: str) -> tuple[dict[str, Tensor], float]:
+        """Return the gradient with respect to images: that with respect to features, passed back chunk by chunk.
+
+        (Sending the images of each batch of triplets through the network costs dozens of times as much.)
+        """
+        lowered = self._model.lower(View(dict(delta)))
+        feature = lowered.delta[FEATURES].detach().clone().requires_grad_()
+        total = self._accumulate({FEATURES: feature}, pairs, loss)
+        slope = feature.grad if feature.grad is not None else torch.zeros_like(feature)
+        found = zeros(tuple(delta[IMAGES].shape), self.device)
+        rows = self.rows[IMAGES]
+        rows = rows[(slope[rows] != 0).any(dim=1)]
+        for part in rows.split(settings.IMAGE_CHUNK):
+            with torch.enable_grad():
+                leaf = delta[IMAGES][part].detach().clone().requires_grad_()
+                moved = self._model.lower(View({IMAGES: leaf}, {IMAGES: part}))
+                (found[part],) = torch.autograd.grad((moved.delta[FEATURES] * slope[part]).sum(), leaf)
+        return {IMAGES: found}, total
+
+    def _accumulate(self, leaves: dict[str, Tensor], pairs: GoalPairs, loss: str) -> float:
+        """Add the gradient of the mean loss to the leaves, batch by batch; return the summed loss."""
+        total = 0.0
         with torch.enable_grad():
             for batch in pairs.batches(self.device, self._model.pass_size):
                 own = self._model.gradient(batch, View({name: held.detach() for name, held in leaves.items()}), loss)
@@ -210,29 +264,23 @@ class TrainedVictim:
                 for name, held in own[1].items():
                     before = leaves[name].grad
                     leaves[name].grad = held / len(pairs) + (0 if before is None else before)
-        gradient = {
-            name: held.grad if held.grad is not None else torch.zeros_like(held) for name, held in leaves.items()
-        }
-        if pairs is not self._pairs:
-            gradient = self._on_goal_rows(gradient)
-        self.notes.values.append(total / len(pairs))
-        if self.notes.zero_share is None:
-            self.notes.zero_share = self._zero_share(gradient)
-        return torch.tensor(total / len(pairs), dtype=torch.float64), gradient
+        return total
 
     def _on_goal_rows(self, gradient: Delta) -> dict[str, Tensor]:
         """Return a gradient that is zero outside the rows that the goal reads, where nothing is perturbed."""
-        kept = {name: torch.zeros_like(held) for name, held in gradient.items()}
+        kept = {name: zeros(tuple(held.shape), held.device) for name, held in gradient.items()}
         for name, rows in self.rows.items():
-            kept[name][rows] = gradient[name][rows]
+            for part in split(gradient[name], rows):
+                kept[name][part] = gradient[name][part]
         return kept
 
     def _zero_share(self, gradient: Delta) -> float:
         """Return the share of rows the goal reads whose gradient is zero or not finite."""
         n_dead = n_rows = 0
         for name, rows in self.rows.items():
-            length = gradient[name][rows].flatten(1).abs().amax(dim=1)
-            n_dead += int((~(length > 0) | ~length.isfinite()).sum())
+            for part in split(gradient[name], rows):
+                length = gradient[name][part].flatten(1).abs().amax(dim=1)
+                n_dead += int((~(length > 0) | ~length.isfinite()).sum())
             n_rows += len(rows)
         return n_dead / max(n_rows, 1)
 
@@ -245,7 +293,8 @@ class TrainedVictim:
         pairs = self._pairs_of(loss)
         batches = pairs.batches(self.device, self._model.pass_size)
         with torch.no_grad():
-            total = sum(float(_loss(self._model, batch, View(dict(delta)), loss)) for batch in batches)
+            view = self._model.lower(View(dict(delta)))
+            total = sum(float(_loss(self._model, batch, view, loss)) for batch in batches)
         if not np.isfinite(total):
             raise NonFiniteScores("the attacked loss is NaN or infinite; look at the model's training")
         return total / len(pairs)
@@ -254,6 +303,10 @@ class TrainedVictim:
         """Return the mean clean norm over the rows, of all surfaces of the target, that the goal reads."""
         lengths = []
         for one in self.surfaces:
-            clean = self._model.values(one.name).detach()
-            lengths.append(measure(clean[self.rows[one.name]], one, norm))
+            if norm_of(norm).is_whole:
+                lengths.append(measure(clean_values(self._model, one.name, self.rows[one.name]), one, norm))
+                continue
+            step = settings.IMAGE_CHUNK if one.name == IMAGES else max(len(self.rows[one.name]), 1)
+            parts = self.rows[one.name].split(step)
+            lengths += [measure(clean_values(self._model, one.name, part), one, norm) for part in parts]
         return float(torch.cat(lengths).double().mean())

@@ -103,7 +103,7 @@ def check_calls_only_what_it_declares(attack: Attack) -> None:
 class _Narrow:
     """A victim that has the names of the protocol and no others."""
 
-    _NAMES = ("surfaces", "goal", "data", "rows", "zeros", "rankings", "scores", "ascend")
+    _NAMES = ("surfaces", "goal", "data", "rows", "zeros", "legal", "rankings", "scores", "ascend")
 
     def __init__(self, victim: TrainedVictim) -> None:
         self.__dict__["held"] = victim

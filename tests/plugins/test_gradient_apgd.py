@@ -30,6 +30,9 @@ class Line:
     def zeros(self) -> dict[str, torch.Tensor]:
         return {"line": torch.zeros((1, 1))}
 
+    def legal(self, delta):
+        return dict(delta)
+
     def ascend(self, delta: dict[str, torch.Tensor], loss: str = "") -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         x = float(delta["line"])
         value, slope = self.function(len(self.points), x)

@@ -37,6 +37,9 @@ class Toy:
     def zeros(self) -> Tables:
         return {name: np.zeros_like(held) for name, held in self.clean.items()}
 
+    def legal(self, delta):
+        return dict(delta)
+
     def ascend(self, delta: Tables) -> tuple[float, Tables]:
         p, q = self.clean[USER] + delta[USER], self.clean[ITEM] + delta[ITEM]
         gradient, total = self.zeros(), 0.0
