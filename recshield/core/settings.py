@@ -100,3 +100,18 @@ EXTRACTOR = "smallcnn"
 MAPPED_BYTES = 256 * 1024**2
 #: Bytes of a mapped tensor that are worked on at once.
 CHUNK_BYTES = 32 * 1024**2
+
+#: Height and width of stored images where neither the data set nor `--image-size` says it.
+IMAGE_SIZE = (64, 64)
+#: Smallest and largest height or width of stored images.
+IMAGE_SIDES = (8, 1024)
+#: Grey level, 0 to 255, of the image that stands for a missing one.
+IMAGE_FALLBACK = 128
+#: Largest image file that is read, in bytes.
+IMAGE_FILE_BYTES = 64 * 1024**2
+#: Most pixels of an image file; more are refused before they are unpacked.
+IMAGE_PIXELS = 64_000_000
+#: Images between two notes of how far the building of an image store is.
+IMAGE_NOTES = 64
+#: Most categories of items.
+CATEGORIES = 1_000

@@ -103,6 +103,14 @@ class NamedData(ABC):
     downloads: ClassVar[tuple[Download, ...]] = ()
     #: Columns of its one table, as `--columns` names them; "" = a format whose reader knows the files.
     columns: ClassVar[str] = ""
+    #: Folder of `<item id>.jpg|jpeg|png|webp` below the data set's own; "" = none.
+    image_folder: ClassVar[str] = ""
+    #: Height and width of the stored images; a generated data set that sets it draws them itself.
+    image_size: ClassVar[tuple[int, int] | None] = None
+    #: Extractor of image features, as a model's option names it; "" = the general default.
+    extractor: ClassVar[str] = ""
+    #: File of the items' categories in the data set's folder; "" = none.
+    category_file: ClassVar[str] = ""
 
     @classmethod
     def table_name(cls) -> str:
@@ -115,3 +123,11 @@ class NamedData(ABC):
         raise BadData(
             f"data set '{self.name}' is read from files and cannot be generated; a generated one has no folder"
         )
+
+    def draw(self, item: int | str) -> NDArray[np.uint8]:
+        """Return the (height, width, 3) RGB image of an item of a generated data set, `image_size` large."""
+        raise BadData(f"data set '{self.name}' draws no images; a generated one with `image_size` does")
+
+    def categories(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the categories of a generated data set's items: item id as text -> names."""
+        return {}
