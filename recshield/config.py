@@ -62,6 +62,10 @@ class MatrixConfig(BaseModel):
     dataset: str = settings.DATASET
     data_dir: str | None = None
     columns: str = ""
+    images: str = ""
+    image_size: str = ""
+    categories: str = ""
+    skip_bad_images: bool = False
     filters: Annotated[Texts, Field(alias="filter")] = []
     split: str = ""
     budget: Texts = list(settings.BUDGET)

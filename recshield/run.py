@@ -24,6 +24,7 @@ from recshield.core.sweeps import expand
 from recshield.data.catalogue import resolve
 from recshield.data.frames import Frame, as_file
 from recshield.data.roles import Columns
+from recshield.data.side import Side
 from recshield.evaluation.metrics import MetricAtK, extras_for
 from recshield.matrix import saved
 from recshield.matrix.budgets import BudgetRequest, check_targets
@@ -121,6 +122,10 @@ def prepare(
     dataset: str = settings.DATASET,
     data_dir: str | None = None,
     columns: Columns = (),
+    images: str = "",
+    image_size: str = "",
+    categories: str = "",
+    skip_bad_images: bool = False,
     filters: Sequence[str] = (),
     split: str = "",
     budget: Sequence[str] = settings.BUDGET,
@@ -153,7 +158,8 @@ def prepare(
     if not wanted:
         raise BadValue("no metric was given; name at least one, for example ndcg@100")
     wanted[0].check_main()
-    source = resolve(dataset, data_dir, filters, split, columns)
+    side = Side(images, image_size, categories, skip_bad_images)
+    source = resolve(dataset, data_dir, filters, split, columns, side)
     request = Request(
         tuple(systems.values()),
         tuple(resolved.values()),
@@ -179,6 +185,7 @@ def prepare(
         "metrics": [str(metric) for metric in wanted], "seeds": list(request.seeds), "data_seed": data_seed,
         "device": device, "threads": threads, "set": list(overrides), "controls": controls,
         "select": select, "every": every, "patience": patience, "curve": curve,
+        **{key: value for key, value in dataclasses.asdict(side).items() if value},
     }  # fmt: skip
     manifest = {"format": saved.FORMAT, "request": asked, "data": dataclasses.asdict(source)} | _machine()
     return Prepared(plan(request, needs), wanted, Store.default(), manifest)
@@ -286,6 +293,10 @@ def run_matrix(
     filters: Sequence[str] | str = (),
     split: str = "",
     columns: Columns = (),
+    images: str | Path = "",
+    image_size: str = "",
+    categories: str | Path = "",
+    skip_bad_images: bool = False,
     budget: Sequence[str] | str = settings.BUDGET,
     goal: Sequence[str] | str = settings.GOAL,
     metrics: Sequence[str] | str = settings.METRICS,
@@ -315,6 +326,10 @@ def run_matrix(
         filters: for example `["ratings>=4", "kcore:10"]`, in order.
         split: for example `"temporal:0.2"`; default: as the files give it, else leave-one-out.
         columns: role -> name of its column, for example `{"user": "uid", "item": "sku", "time": "ts"}`.
+        images: folder of `<item id>.jpg|jpeg|png|webp`; default: the data set's own.
+        image_size: `HEIGHTxWIDTH` to which images are resized.
+        categories: file of the items' categories; default: the data set's own.
+        skip_bad_images: a bad image file counts as missing, and does not stop the run.
         budget: `[SURFACE=]NORM:EPS[,EPS...]`; eps is raw, `10%` of the mean clean row norm, or `0.5like(amf)`.
         goal: `degrade`, `degrade:oracle`, or both.
         metrics: for example `["ndcg@100", "hr@100", "auc"]`; the first is the main one.
@@ -348,6 +363,7 @@ def run_matrix(
     prepared = prepare(
         models=_texts(models), attacks=_texts(attacks), defenses=_texts(defenses), dataset=dataset, data_dir=data_dir,
         filters=_whole(filters), split=split, columns=columns,
+        images=str(images), image_size=image_size, categories=str(categories), skip_bad_images=skip_bad_images,
         budget=_whole(budget), goal=_texts(goal),
         metrics=_texts(metrics), seeds=[seeds] if isinstance(seeds, int) else seeds, data_seed=data_seed,
         device=device, threads=threads,

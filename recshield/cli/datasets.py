@@ -155,7 +155,8 @@ def convert(
     check_target(target, overwrites=force)
     facts: dict[str, str] = {}
     found = resolve(source, data_dir, filter_ or (), columns=columns or ())
-    table = filter_rows(found.read(), found.filters, facts) if filter_ else found.read()
+    are_there = found.images.are_there if found.images else None
+    table = filter_rows(found.read(), found.filters, facts, are_there) if filter_ else found.read()
     write_rows(table, target, overwrites=force)
     for name, text in facts.items():
         Console().print(safe(f"{name}: {text}"), soft_wrap=True)

@@ -28,6 +28,10 @@ def matrix(
     dataset: options.Dataset = None,
     data_dir: options.DataDir = None,
     columns: options.Columns = None,
+    images: options.Images = None,
+    image_size: options.ImageSize = None,
+    categories: options.Categories = None,
+    skip_bad_images: options.SkipBadImages = None,
     filter_: options.Filter = None,
     split: options.Split = None,
     budget: options.Budget = None,
@@ -74,6 +78,7 @@ def matrix(
         "columns": columns, "filter": filter_, "split": split, "budget": budget, "goal": goal, "metrics": metrics,
         "seeds": seeds, "data_seed": data_seed, "device": device, "threads": threads, "set": set_,
         "controls": controls, "select": select, "every": every, "patience": patience, "curve": curve,
+        "images": images, "image_size": image_size, "categories": categories, "skip_bad_images": skip_bad_images,
     }  # fmt: skip
     asked = merged(config, options.typed(given))
     prepared = run.prepare(**asked.request())

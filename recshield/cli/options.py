@@ -16,9 +16,21 @@ DataDir = Annotated[str | None, typer.Option(help="Folder of the named data sets
 Columns = Annotated[
     str | None, typer.Option(metavar="MEANING=NAME,...", help="Columns of the file: user=uid,item=sku,time=ts")
 ]
+Images = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Images of the items: <item id>.jpg, .jpeg, .png or .webp.")
+]
+ImageSize = Annotated[
+    str | None, typer.Option(metavar="HEIGHTxWIDTH", help="To which images are resized. [default: the data set's]")
+]
+Categories = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Categories of the items: a table of item,category.")
+]
+SkipBadImages = Annotated[
+    bool | None, typer.Option("--skip-bad-images", help="Count a bad image file as missing; else it stops the run.")
+]
 Filter = Annotated[
     list[str] | None,
-    typer.Option("--filter", metavar="FILTER", help="Rows to keep: 'ratings>=4', kcore:10, ...; repeatable, in order."),
+    typer.Option("--filter", metavar="FILTER", help="Rows to keep: 'ratings>=4', kcore:10, images, ...; repeatable."),
 ]
 Split = Annotated[
     str | None, typer.Option(metavar="SPLIT", help="leave-one-out, temporal:0.2, random:0.2, kfold:5, cold:0.2, ...")

@@ -18,6 +18,10 @@ def train(
     dataset: options.Dataset = None,
     data_dir: options.DataDir = None,
     columns: options.Columns = None,
+    images: options.Images = None,
+    image_size: options.ImageSize = None,
+    categories: options.Categories = None,
+    skip_bad_images: options.SkipBadImages = None,
     filter_: options.Filter = None,
     split: options.Split = None,
     seed: Annotated[int, typer.Option(help="Of the training draws.")] = 0,
@@ -38,6 +42,7 @@ def train(
         "models": system, "dataset": dataset, "data_dir": data_dir, "columns": columns, "filter": filter_,
         "split": split, "seeds": str(seed), "data_seed": data_seed, "device": device, "threads": threads,
         "set": set_, "select": select, "every": every, "patience": patience,
+        "images": images, "image_size": image_size, "categories": categories, "skip_bad_images": skip_bad_images,
     }  # fmt: skip
     asked = merged(None, options.typed(given)).request()
     for name in ("attacks", "defenses", "budget", "goal", "metrics", "controls", "curve"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ _MAX_ROWS = 2**31 - 1
 _RATINGS_FORM = "ratings>=NUMBER, ratings>=user-average, ratings>=global-average"
 
 Kept = NDArray[np.bool_]
+#: From (n_items,) original ids to whether each item has an image.
+AreThere = Callable[[NDArray[np.generic]], Kept]
 Codes = NDArray[np.int64]
 
 
@@ -40,6 +42,7 @@ class Rows:
         ratings: (n_rows,) float32, or None.
         times: (n_rows,) seconds, or None.
         is_test: (n_rows,) bool, or None.
+        have_images: (n_items,) bool, or None where nobody asks.
     """
 
     users: Codes
@@ -47,13 +50,15 @@ class Rows:
     ratings: NDArray[np.float32] | None = None
     times: NDArray[np.int64] | NDArray[np.float64] | None = None
     is_test: Kept | None = None
+    have_images: Kept | None = None
 
     @classmethod
-    def of(cls, table: Table) -> Rows:
-        """Return the rows of a table."""
+    def of(cls, table: Table, are_there: AreThere | None = None) -> Rows:
+        """Return the rows of a table; `are_there` says which items have an image."""
         users = encode(table.users, table.user_ids)[1]
-        items = encode(table.items, table.item_ids)[1]
-        return cls(users, items, table.ratings, table.times, table.is_test)
+        item_ids, items = encode(table.items, table.item_ids)
+        have_images = are_there(item_ids) if are_there else None
+        return cls(users, items, table.ratings, table.times, table.is_test, have_images)
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,19 @@ class Duplicates(Filter):
         return is_kept
 
 
+@dataclass(frozen=True)
+class WithImage(Filter):
+    """Keep rows of items that have an image file."""
+
+    form = "images"
+
+    def kept(self, rows: Rows) -> Kept:
+        """Look the items up."""
+        assert rows.have_images is not None
+        pictured: Kept = rows.have_images[rows.items]
+        return pictured
+
+
 #: Every filter but those on ratings, by name.
 FILTERS: dict[str, type[Filter]] = {
     "kcore": Core,
@@ -190,6 +208,7 @@ FILTERS: dict[str, type[Filter]] = {
     "kcore-item": ItemCore,
     "cold-users": ColdUsers,
     "duplicates": Duplicates,
+    "images": WithImage,
 }
 
 
@@ -205,11 +224,19 @@ def read_filter(text: str) -> Filter:
     return made
 
 
-def filter_rows(table: Table, filters: Sequence[str], facts: dict[str, str]) -> Table:
+def filter_rows(
+    table: Table, filters: Sequence[str], facts: dict[str, str], are_there: AreThere | None = None
+) -> Table:
     """Return the rows that pass every filter, in the order given; counts go to `facts`.
 
+    Args:
+        table: the rows.
+        filters: as `--filter` takes them.
+        facts: gets the counts.
+        are_there: which items have an image; None = the data set has no images.
+
     Raises:
-        BadData: a filter needs ratings and there are none; no row is left; there are too many rows.
+        BadData: a filter needs ratings or images and there are none; no row is left; there are too many rows.
     """
     made = [read_filter(text) for text in filters]
     if not any(isinstance(one, RatingsAtLeast) for one in made):
@@ -218,7 +245,9 @@ def filter_rows(table: Table, filters: Sequence[str], facts: dict[str, str]) -> 
     for number, (text, one) in enumerate(zip(filters, made, strict=True), start=1):
         if isinstance(one, RatingsAtLeast) and table.ratings is None:
             raise BadData(f"filter '{text}' needs ratings, and these files have none; leave it out")
-        rows = Rows.of(table)
+        if isinstance(one, WithImage) and are_there is None:
+            raise BadData(f"filter '{text}' needs images, and this data set has none; name their folder with --images")
+        rows = Rows.of(table, are_there if isinstance(one, WithImage) else None)
         kept = one.kept(rows)
         place = f"{number:0{width}d} " if len(made) > 1 else ""
         facts[f"filter {place}{text}"] = _counted(rows, kept)

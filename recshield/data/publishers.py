@@ -73,6 +73,7 @@ class MovieLens100K(NamedData):
     licence = "research use (GroupLens), no commercial use, no redistribution"
     licence_address = "https://files.grouplens.org/datasets/movielens/ml-100k-README.txt"
     folder = "ml-100k"
+    category_file = "u.item"
     publisher = "https://grouplens.org/datasets/movielens/100k/"
     downloads = (
         Download(
@@ -105,6 +106,7 @@ class MovieLens1M(NamedData):
     licence = "research use (GroupLens), no commercial use, no redistribution"
     licence_address = "https://files.grouplens.org/datasets/movielens/ml-1m-README.txt"
     folder = "ml-1m"
+    category_file = "movies.dat"
     publisher = "https://grouplens.org/datasets/movielens/1m/"
     downloads = (
         Download(
@@ -126,6 +128,10 @@ class MovieLensSmall2016(NamedData):
     folder = "ml-latest-small"
     publisher = "https://grouplens.org/datasets/movielens/"
     reader = "movielens-csv"
+    category_file = "movies.csv"
+    # Posters are no part of the release; they lie here where somebody put them, one per film.
+    image_folder = "posters"
+    image_size = (96, 64)
     # Copies are in circulation with the line ends of the release (CR LF, the second digest) and without (LF).
     downloads = (
         Download(

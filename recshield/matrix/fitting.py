@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,8 +106,8 @@ def take_over(spec: Held, store: Store, context: Context, folder: Path) -> Facts
 
 def _cut(data: Dataset, data_seed: int, entry: Entry) -> tuple[Dataset, HeldOut]:
     train_rows, held_out = cut_validation(data.train, data_seed, is_ordered=entry.facts["is_ordered"])
-    info = DataInfo(data.info.name, data.info.n_users, data.info.n_items, len(train_rows))
-    return Dataset(info, train_rows, data.user_ids, data.item_ids), held_out
+    info = dataclasses.replace(data.info, n_interactions=len(train_rows))
+    return dataclasses.replace(data, info=info, train=train_rows), held_out
 
 
 def _best(entries: Sequence[Entry]) -> Entry | None:

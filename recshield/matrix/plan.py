@@ -9,7 +9,6 @@ import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from recshield.core.errors import BadData, BadValue
@@ -191,13 +190,11 @@ class _Planner:
         """Plan reading and splitting."""
         source = self.request.source
         # Where the files lie does not matter, only what is in them.
-        names = [Path(file).name for file in source.files]
-        held = dataclasses.asdict(source) | {"files": names}
-        spec: dict[str, Any] = {"source": held, "data_seed": self.request.data_seed, "fold": fold}
+        spec: dict[str, Any] = {"source": source.content(), "data_seed": self.request.data_seed, "fold": fold}
         kind, name = ("reader", source.reader) if source.reader else ("dataset", source.name)
         label = f"data {source.name}" + (f", fold {fold}" if fold else "")
         key = self._add("data", spec, (), label, (Part(kind, name, "", ()),))
-        self.made.steps[key].spec["source"]["files"] = list(source.files)
+        self.made.steps[key].spec["source"] = dataclasses.asdict(source)
         return key
 
     def system(self, system: ResolvedSystem, seed: int, fold: int) -> tuple[dict[str, Any], list[str], list[Part]]:

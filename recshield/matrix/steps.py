@@ -71,6 +71,8 @@ def _data(spec: Mapping[str, Any], store: Store, context: Context, folder: Path)
     }
     if data.train.negatives is not None:
         arrays["negatives"] = data.train.negatives
+    if data.categories is not None:
+        arrays["categories"] = data.categories.labels.astype(np.uint8)
     save_arrays(arrays, folder / "data.safetensors")
     digest = hashlib.blake2b(digest_size=16)
     for name, held in sorted(arrays.items()):
@@ -81,6 +83,7 @@ def _data(spec: Mapping[str, Any], store: Store, context: Context, folder: Path)
         "split": split.facts,
         "is_ordered": split.is_ordered,
         "rows": digest.hexdigest(),
+        "categories": list(data.categories.names) if data.categories else [],
     }
 
 

@@ -14,7 +14,7 @@ from recshield.data.table import Table
 
 FORMS = (
     "ratings>=NUMBER, ratings>=user-average, ratings>=global-average, "
-    "kcore:K[,rounds=N], kcore-user:K, kcore-item:K, cold-users:N, duplicates"
+    "kcore:K[,rounds=N], kcore-user:K, kcore-item:K, cold-users:N, duplicates, images"
 )
 
 
@@ -165,7 +165,7 @@ def test_ten_filters_are_told_in_their_order():
 @pytest.mark.parametrize(
     ("text", "kind", "said"),
     [
-        ("kcor:3", UnknownName, "no filter 'kcor'; did you mean 'kcore'? installed: cold-users, duplicates, kcore"),
+        ("kcor:3", UnknownName, "no filter 'kcor'; did you mean 'kcore'? installed: cold-users, duplicates, images, kcore"),
         ("kcore", BadSpec, "filter 'kcore' needs a value; write kcore:K[,rounds=N]"),
         ("kcore:", BadSpec, "filter 'kcore': 'kcore:' cannot be read; write kcore:K[,rounds=N]"),
         ("kcore:3,4", UnknownOption, "filter 'kcore' has no option '4'; options and defaults: core (required), rounds"),
