@@ -81,6 +81,7 @@ class MatrixConfig(BaseModel):
     every: int = settings.SELECT_EVERY
     patience: int = settings.SELECT_PATIENCE
     curve: int = 0
+    stage: Texts = [settings.STAGE]
 
     def request(self) -> dict[str, Any]:
         """Return the arguments of `recshield.run.prepare`."""

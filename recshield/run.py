@@ -141,6 +141,7 @@ def prepare(
     every: int = settings.SELECT_EVERY,
     patience: int = settings.SELECT_PATIENCE,
     curve: int = 0,
+    stage: Sequence[str] = (settings.STAGE,),
     imports: Mapping[str, Import] | None = None,
 ) -> Prepared:
     """Check a request and plan it; raises before anything is computed. Arguments as for `run_matrix`."""
@@ -177,6 +178,7 @@ def prepare(
         tuple(str(metric) for metric in wanted) if curve else (),
         imports or {},
         extras_for(wanted, data_seed),
+        _stages(stage),
     )
     asked = {
         "models": list(models), "attacks": list(attacks), "defenses": list(defenses), "dataset": dataset,
@@ -184,11 +186,18 @@ def prepare(
         "budget": list(budget), "goal": list(request.goals),
         "metrics": [str(metric) for metric in wanted], "seeds": list(request.seeds), "data_seed": data_seed,
         "device": device, "threads": threads, "set": list(overrides), "controls": controls,
-        "select": select, "every": every, "patience": patience, "curve": curve,
+        "select": select, "every": every, "patience": patience, "curve": curve, "stage": list(stage),
         **{key: value for key, value in dataclasses.asdict(side).items() if value},
     }  # fmt: skip
     manifest = {"format": saved.FORMAT, "request": asked, "data": dataclasses.asdict(source)} | _machine()
     return Prepared(plan(request, needs), wanted, Store.default(), manifest)
+
+
+def _stages(texts: Sequence[str]) -> tuple[str, ...]:
+    for text in texts:
+        if text not in ("serve", "fit"):
+            raise BadValue(f"stage '{text}' is not known; allowed: serve (after training), fit (before it)")
+    return tuple(dict.fromkeys(texts)) or (settings.STAGE,)
 
 
 def _expanded(texts: Sequence[str]) -> list[str]:
@@ -310,6 +319,7 @@ def run_matrix(
     every: int = settings.SELECT_EVERY,
     patience: int = settings.SELECT_PATIENCE,
     curve: int = 0,
+    stage: Sequence[str] | str = settings.STAGE,
     jobs: int = 1,
     out: str | Path | None = None,
     listener: Listener | None = None,
@@ -344,6 +354,7 @@ def run_matrix(
         every: epochs between two looks at the validation rows.
         patience: looks without a better value after which training stops.
         curve: epochs between two looks at the test rows for the learning curves; 0 = none.
+        stage: when attacks act that name none: `serve`, `fit` (on images, before training), or both.
         jobs: processes.
         out: folder to save the run in.
         listener: hears how far the work is.
@@ -368,6 +379,7 @@ def run_matrix(
         metrics=_texts(metrics), seeds=[seeds] if isinstance(seeds, int) else seeds, data_seed=data_seed,
         device=device, threads=threads,
         overrides=_whole(overrides), controls=controls, select=select, every=every, patience=patience, curve=curve,
+        stage=_texts(stage),
     )  # fmt: skip
     run = execute(prepared, jobs, listener=listener)
     if out is not None:

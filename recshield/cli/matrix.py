@@ -49,6 +49,10 @@ def matrix(
     select: options.Select = None,
     every: options.Every = None,
     patience: options.Patience = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(help="When attacks act: serve (after training) or fit (on images, before it). [default: serve]"),
+    ] = None,
     curve: Annotated[
         int | None,
         typer.Option(help="Record a learning curve on the test rows every so many epochs. [default: 0, none]"),
@@ -77,7 +81,7 @@ def matrix(
         "models": models, "attacks": attacks, "defenses": defenses, "dataset": dataset, "data_dir": data_dir,
         "columns": columns, "filter": filter_, "split": split, "budget": budget, "goal": goal, "metrics": metrics,
         "seeds": seeds, "data_seed": data_seed, "device": device, "threads": threads, "set": set_,
-        "controls": controls, "select": select, "every": every, "patience": patience, "curve": curve,
+        "controls": controls, "select": select, "every": every, "patience": patience, "curve": curve, "stage": stage,
         "images": images, "image_size": image_size, "categories": categories, "skip_bad_images": skip_bad_images,
     }  # fmt: skip
     asked = merged(config, options.typed(given))

@@ -13,10 +13,12 @@ PLUGIN_GROUP = "recshield"
 DATASET = "synthetic"
 #: Metrics reported when none is named; the first is the main one.
 METRICS = ("ndcg@100", "hr@100")
-#: Budget used when none is named.
-BUDGET = ("l2:0.5",)
+#: Budgets used when none is named: per row of a table, per image, per item's features.
+BUDGET = ("l2:0.5", "item_images=linf:4/255", "item_features=l2:0.1")
 #: Goal of the attacks when none is named.
 GOAL = "degrade"
+#: When the attacker acts where nothing else is said: after training.
+STAGE = "serve"
 #: Seeds of training and attack draws.
 SEEDS = (0,)
 #: Seed of splits, populations and the attacks' negatives.
@@ -64,6 +66,12 @@ LEAST_USERS = 20
 PERTURBATION_BYTES = 2 * 1024**3
 #: Rows kept of a perturbation that is too large to save whole.
 PERTURBATION_SAMPLE = 256
+#: Bytes of that sample; fewer rows are kept where a row is large.
+SAMPLE_BYTES = 4 * 1024**2
+#: Rows that it has at least.
+SAMPLE_LEAST = 16
+#: A perturbation above this many bytes is kept as a sample of rows and every norm.
+PERTURBATION_CELL_BYTES = 32 * 1024**2
 #: Largest data file that is read, in bytes, after unpacking too.
 DATA_FILE_BYTES = 8 * 1024**3
 #: Longest line of a data file, in characters.

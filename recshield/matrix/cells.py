@@ -11,7 +11,7 @@ from typing import Any
 
 from recshield.core.interfaces import LOSSES
 from recshield.matrix.budgets import Eps
-from recshield.matrix.systems import Part, ResolvedSystem, resolve_attack
+from recshield.matrix.systems import Part, ResolvedSystem, resolve_attack, resolve_system
 
 NOTHING = Eps(0.0)
 
@@ -52,12 +52,20 @@ class Cell:
             size = [self.norm, self.eps.value, self.eps.unit, self.eps.system]
             content |= {"attack": self.attack.content() | {"target": self.target}, "size": size}
             content |= {"goal": self.goal, "stage": self.stage}
+            if self.attack.surrogate:
+                content["surrogate"] = self.surrogate.content()
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def clean(self) -> Cell:
         """Return the same system without an attack."""
         return Cell(self.system, self.seed, fold=self.fold, is_control=self.is_control)
+
+    @property
+    def surrogate(self) -> ResolvedSystem:
+        """The system whose gradient an attack before training uses."""
+        named = self.attack.surrogate if self.attack else ""
+        return resolve_system(named, {}) if named else self.system
 
     def with_system(self, system: ResolvedSystem) -> Cell:
         """Return the same attack on another system."""
@@ -74,6 +82,7 @@ class Cell:
         if loss in LOSSES[1:] and part.option("loss") is not None:
             options = tuple((key, loss if key == "loss" else value) for key, value in part.options)
             part = dataclasses.replace(part, options=options, text=f"{part.name}:loss={loss}")
+        part = dataclasses.replace(part, stage=self.stage, surrogate=self.attack.surrogate if self.attack else "")
         return dataclasses.replace(self, attack=part, is_control=True)
 
     def members(self) -> tuple[Cell, ...]:
@@ -86,7 +95,8 @@ class Cell:
         fold = f", fold {self.fold}" if self.fold else ""
         if self.attack is None:
             return f"{self.system.name}, clean, seed {self.seed}{fold}"
-        return f"{self.system.name} under {self.attack.text} at {self.norm}:{self.eps}, seed {self.seed}{fold}"
+        stage = "" if self.stage == "serve" else f", stage {self.stage}"
+        return f"{self.system.name} under {self.attack.text} at {self.norm}:{self.eps}{stage}, seed {self.seed}{fold}"
 
 
 #: What the audit asks for: role -> the other cell that it needs to judge a cell; less for a mere member of an ensemble.

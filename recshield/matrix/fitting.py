@@ -23,6 +23,7 @@ from recshield.evaluation.metrics import MetricAtK
 from recshield.matrix.loading import Context, load_data
 from recshield.matrix.store import Entry, Store
 from recshield.matrix.systems import Part, make
+from recshield.matrix.visuals import with_visual
 from recshield.matrix.watching import Curve
 from recshield.training.objectives import ModelLoss
 from recshield.training.progress import watching
@@ -41,6 +42,7 @@ def select(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
     """Train one candidate on the rows left by the cut; note its best value and epoch, keep its state there."""
     entry = store.need(spec["data"])
     data, held_out = load_data(entry)
+    data = with_visual(data, spec["visual"], store, context)
     selection = spec["selection"]
     if selection["rows"] == "validation":
         data, held_out = _cut(data, spec["data_seed"], entry)
@@ -61,6 +63,7 @@ def select(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
 def train(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
     """Train on all training rows, with the epochs and choices that were selected where something was."""
     data, test = load_data(store.need(spec["data"]))
+    data = with_visual(data, spec["visual"], store, context)
     base = store.need(spec["base"]) if spec["base"] else None
     selects = [store.need(key) for key in spec["selects"]]
     chosen = _best(selects)
@@ -197,6 +200,7 @@ def hash_all(models: Sequence[Recommender]) -> str:
 def load_system(ref: Held, store: Store, data: Dataset, context: Context) -> Recommender:
     """Return a trained system, ready to serve, its defenses' `serve` applied in order."""
     entry = store.need(ref["train"])
+    data = with_visual(data, ref["visual"], store, context)
     model = _build(entry.facts["acting"][0], data.info, ref["seed"])
     model.load_state_dict(load_file(entry.file(_STATE)))
     model.to(context.device)

@@ -11,14 +11,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from recshield.core import settings
 from recshield.core.errors import BadData, BadValue
 from recshield.core.interfaces import Goal
-from recshield.core.surfaces import covers
 from recshield.matrix.budgets import sizes_for
 from recshield.matrix.cells import Cell, Needs, Skip
 from recshield.matrix.code import code_hash
+from recshield.matrix.reasons import (
+    dataset_extractor,
+    is_visual,
+    why_blind,
+    why_impossible,
+    why_not_at,
+    why_untouchable,
+    with_stages,
+)
 from recshield.matrix.request import Request
-from recshield.matrix.systems import Part, ResolvedSystem, is_fitted, resolve_system, variants
+from recshield.matrix.systems import Part, ResolvedSystem, is_fitted, resolve_extractor, resolve_system, variants
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ def _main_cells(made: Plan) -> Iterator[Cell]:
     request = made.request
     usable = []
     for system in request.systems:
-        reason = _why_impossible(system)
+        reason = why_impossible(system) or why_blind(system, request)
         if reason:
             made.skips.append(Skip(system.name, "", reason))
         else:
@@ -114,9 +123,9 @@ def _main_cells(made: Plan) -> Iterator[Cell]:
         for fold, seed in itertools.product(folds, request.seeds):
             yield Cell(system, seed, fold=fold)
     for system in usable:
-        for attack in request.attacks:
+        for attack, stage in with_stages(request):
             target = attack.target or system.default_target()
-            reason = _why_untouchable(system, target)
+            reason = why_untouchable(system, target) or why_not_at(stage, system, target)
             sizes = [] if reason else sizes_for(request.budgets, target)
             if not reason and not sizes:
                 reason = f"no budget was given for '{target}'"
@@ -124,28 +133,7 @@ def _main_cells(made: Plan) -> Iterator[Cell]:
                 made.skips.append(Skip(system.name, attack.text, reason))
             for norm, eps in sizes:
                 for goal, fold, seed in itertools.product(request.goals, folds, request.seeds):
-                    yield Cell(system, seed, attack, target, norm, eps, str(Goal.parse(goal)), fold=fold)
-
-
-def _why_impossible(system: ResolvedSystem) -> str:
-    exposed = system.recommender().exposes
-    for defense in system.defenses:
-        needs_surface = defense.plugin().default_target or defense.option("eps") is not None
-        if needs_surface and not any(covers(defense.target, surface) for surface in exposed):
-            have = ", ".join(exposed) or "none"
-            wanted = f"'{defense.target}'" if defense.target else "any"
-            model = system.model.name
-            return f"defense '{defense.name}' needs a surface and model '{model}' has not {wanted} (it has: {have})"
-    return ""
-
-
-def _why_untouchable(system: ResolvedSystem, target: str) -> str:
-    exposed = system.recommender().exposes
-    if not exposed:
-        return f"model '{system.model.name}' has no surface that can be touched"
-    if not any(covers(target, surface) for surface in exposed):
-        return f"model '{system.model.name}' has no surface '{target}'; it has: {', '.join(exposed)}"
-    return ""
+                    yield Cell(system, seed, attack, target, norm, eps, str(Goal.parse(goal)), stage, fold)
 
 
 PartSpecs = list[list[dict[str, Any]]]
@@ -197,12 +185,40 @@ class _Planner:
         self.made.steps[key].spec["source"] = dataclasses.asdict(source)
         return key
 
-    def system(self, system: ResolvedSystem, seed: int, fold: int) -> tuple[dict[str, Any], list[str], list[Part]]:
-        """Plan training; return how to load the system, the steps it loads, and the plugins involved."""
+    def visual(self, system: ResolvedSystem, fold: int) -> dict[str, Any]:
+        """Plan the image store and the features of a visual model; return how to load them, {} for another model."""
+        request, data = self.request, self.made.data_keys[fold]
+        source = request.source.images
+        if not is_visual(system) or source is None:
+            return {}
+        named = system.model.option("extractor") or dataset_extractor(request.source) or settings.EXTRACTOR
+        extractor = resolve_extractor(named, request.overrides)
+        config = extractor.plugin().config_type(**dict(extractor.options))
+        held: dict[str, Any] = {"images": source.content(), "data": data}
+        images = self._add("images", held, [data], f"images {request.source.name}", ())
+        self.made.steps[images].spec.update(images=dataclasses.asdict(source), name=images)
+        part = part_spec(extractor)
+        spec = {"extractor": part, "data": data, "images": images, "data_seed": request.data_seed}
+        made_of = spec | {"weights": extractor.plugin().fingerprint(config)}
+        features = self._add("features", made_of, [data, images], f"features {extractor.text}", (extractor,))
+        return {"images": images, "features": features, "extractor": part, "data_seed": request.data_seed}
+
+    def system(
+        self, system: ResolvedSystem, seed: int, fold: int, poison: str = ""
+    ) -> tuple[dict[str, Any], list[str], list[Part]]:
+        """Plan training; return how to load the system, the steps it loads, and the plugins involved.
+
+        `poison` is the key of an attack step whose images take the place of the clean ones, before training.
+        """
         plugins: list[Part] = [system.model, *system.defenses]
         data = self.made.data_keys[fold]
-        trained = self._train((system.model,), None, data, seed, 0, system.model.text)
-        loads = [data, trained.train]
+        visual = self.visual(system, fold)
+        behind = [visual["images"], visual["features"]] if visual else []
+        if poison:
+            visual, behind = visual | {"poison": poison}, [*behind, poison]
+        shared = {"data": data, "seed": seed, "visual": visual}
+        trained = self._train((system.model,), None, shared, 0, system.model.text)
+        loads = [data, trained.train, *behind]
         acting: tuple[Part, ...] = (system.model,)  # what acts from the start of training
         serve: list[dict[str, Any]] = []
         depth = 0
@@ -220,33 +236,34 @@ class _Planner:
                 label = f"{system.model.text}+{defense.text}"
                 if defense.plugin().warm_start:
                     depth += 1
-                    trained = self._train((*acting, defense), trained, data, seed, depth, label)
+                    trained = self._train((*acting, defense), trained, shared, depth, label)
                 else:
                     acting = (*acting, defense)
-                    trained = self._train(acting, None, data, seed, depth, label)
+                    trained = self._train(acting, None, shared, depth, label)
             serve.append({"part": part_spec(defense), "systems": others})
         loads.append(trained.train)
-        return {"train": trained.train, "serve": serve, "seed": seed}, loads, plugins
+        return {"train": trained.train, "serve": serve, "seed": seed, "visual": visual}, loads, plugins
 
     def _train(
-        self, parts: tuple[Part, ...], base: _Trained | None, data: str, seed: int, depth: int, label: str
+        self, parts: tuple[Part, ...], base: _Trained | None, given: Mapping[str, Any], depth: int, label: str
     ) -> _Trained:
         """Plan one training, and before it the selection of its epochs and choices.
 
         A warm-started one takes its model and what acts on it from its base, and adds its last part.
         """
         request = self.request
+        data, seed, visual = given["data"], given["seed"], given["visual"]
         varied = variants(parts if base is None else parts[-1:])
         if len(varied) > 1 and request.selection is None:
             raise BadValue(f"'{label}' leaves a choice open; --select METRIC says what it is chosen by")
         own = [[part_spec(part) for part in one] for one in varied]
         acting = own if base is None else base.acting
         chosen = own if base is None else [[*before, *one] for before in base.chosen for one in own]
-        identity = self._identity(own, base, seed, depth)
+        identity = self._identity(own, base, given, depth)
         if identity in request.imports:
             key = self._import(identity, data, label, parts, acting, chosen)
             return _Trained(key, (), identity, acting, chosen)
-        shared = {"data": data, "seed": seed, "depth": depth}
+        shared = {**given, "depth": depth}
         selects = tuple(self._select(one, base, shared, label, parts) for one in varied) if request.selection else ()
         spec = shared | {
             "parts": own,
@@ -261,14 +278,17 @@ class _Planner:
                 "metrics": list(request.curve_metrics),
                 "data_seed": request.data_seed,
             }
-        parents = [data, *([base.train] if base else []), *selects]
-        key = self._add("train", spec, parents, f"train {label}, seed {seed}", parts)
+        parents = [data, *_keys(visual), *([base.train] if base else []), *selects]
+        poisoned = " on attacked images" if "poison" in visual else ""
+        key = self._add("train", spec, parents, f"train {label}, seed {seed}{poisoned}", parts)
         return _Trained(key, selects, identity, acting, chosen)
 
-    def _identity(self, parts: PartSpecs, base: _Trained | None, seed: int, depth: int) -> str:
+    def _identity(self, parts: PartSpecs, base: _Trained | None, given: Mapping[str, Any], depth: int) -> str:
         """Return a hash of what was asked for, whatever code and data it ran with."""
         selection = dataclasses.asdict(self.request.selection) if self.request.selection else None
-        text = json.dumps([parts, base.identity if base else "", seed, depth, selection], sort_keys=True, default=str)
+        visual = {key: held for key, held in given["visual"].items() if key in ("extractor", "data_seed", "poison")}
+        asked = [parts, base.identity if base else "", given["seed"], depth, selection, visual]
+        text = json.dumps(asked, sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def _import(
@@ -295,19 +315,24 @@ class _Planner:
             "data_seed": self.request.data_seed,
         }
         shown = "+".join(part.text for part in one) if base is None else f"{label}: {one[-1].text}"
-        return self._add("select", spec, [shared["data"], *bases], f"select {shown}, seed {shared['seed']}", parts)
+        parents = [shared["data"], *_keys(shared["visual"]), *bases]
+        return self._add("select", spec, parents, f"select {shown}, seed {shared['seed']}", parts)
 
     def cell(self, cell: Cell) -> CellSteps:
         """Plan what a cell needs."""
-        ref, loads, plugins = self.system(cell.system, cell.seed, cell.fold)
         data = self.made.data_keys[cell.fold]
+        is_poisoned = cell.attack is not None and cell.stage == "fit"
+        attacked = cell.surrogate if is_poisoned else cell.system
+        ref, loads, plugins = self.system(attacked, cell.seed, cell.fold)
         if cell.members():
             return CellSteps(data, ref["train"], "", "")
         attack = ""
         if cell.attack is not None:
             attack = self._attack(cell, ref, loads, plugins)
+        if is_poisoned:
+            ref, loads, plugins = self.system(cell.system, cell.seed, cell.fold, attack)
         is_hashed = cell.attack is None or cell.eps.value == 0
-        spec = {"system": ref, "data": data, "attack": attack or None, "hash": is_hashed}
+        spec = {"system": ref, "data": data, "attack": attack or None, "hash": is_hashed, "stage": cell.stage}
         spec["extras"] = self.request.extras.content()
         parents = [*loads, *([attack] if attack else [])]
         measure = self._add("measure", spec, parents, f"measure {cell}", plugins)
@@ -339,6 +364,11 @@ class _Planner:
             "data_seed": self.request.data_seed,
         }
         return self._add("attack", spec, parents, f"attack {cell}", involved)
+
+
+def _keys(visual: Mapping[str, Any]) -> list[str]:
+    """Return the steps that load what a visual model reads."""
+    return [visual[key] for key in ("images", "features", "poison") if key in visual]
 
 
 def part_spec(part: Part) -> dict[str, Any]:

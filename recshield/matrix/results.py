@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recshield.core.surfaces import family
+from recshield.data.visual import FEATURES
 from recshield.evaluation.background import Background
 from recshield.evaluation.effect import relative_change
 from recshield.evaluation.metrics import Figure, MetricAtK
@@ -22,14 +23,15 @@ from recshield.matrix.ensembles import joined, worst
 from recshield.matrix.executors import Outcome
 from recshield.matrix.loading import load_data
 from recshield.matrix.plan import Plan
-from recshield.matrix.steps import load_ranks
+from recshield.matrix.steps import BITS, load_ranks
 from recshield.matrix.store import Store
 
 #: Columns of results.parquet, in order; one row per cell and metric.
 COLUMNS = (
     "dataset", "system", "model", "defense", "attack", "surface", "goal", "access", "stage", "norm", "eps",
     "relative_eps", "raw_norm", "measured_norm", "seed", "fold", "metric", "k", "clean", "attacked", "change",
-    "relative_change", "n_users", "verdict", "is_control", "eps_text", "selected", "labels", "cell",
+    "relative_change", "attacked_8bit", "relative_change_8bit", "psnr", "ssim", "n_users", "verdict", "is_control",
+    "eps_text", "selected", "labels", "cell",
 )  # fmt: skip
 
 #: Columns of curves.parquet.
@@ -95,6 +97,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
     backgrounds = [Background(data.train, test) for data, test in folds]
     firsts: dict[str, NDArray[Any]] = {}
     figures: dict[str, dict[str, Figure]] = {}
+    realised: dict[str, dict[str, Figure]] = {}
     user_ids: dict[str, NDArray[Any]] = {}
     noted: dict[str, dict[str, Any]] = {}
     results = Results(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), names)
@@ -114,16 +117,22 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
         if members:
             firsts[cell.id] = np.max([firsts[one] for one in members], axis=0)
             figures[cell.id] = worst([figures[one] for one in members], metrics)
+            if all(one in realised for one in members):
+                realised[cell.id] = worst([realised[one] for one in members], metrics)
             noted[cell.id] = joined([noted[one] for one in members]) | shared
             continue
         measured = store.need(behind.measure)
         ranks = load_ranks(measured, test, backgrounds[cell.fold])
+        if measured.facts["is_realised"]:
+            held = load_ranks(measured, test, backgrounds[cell.fold], BITS)
+            realised[cell.id] = {str(metric): metric.measure(held) for metric in metrics}
         firsts[cell.id] = np.minimum.reduceat(ranks.ranks, ranks.indptr[:-1])
         figures[cell.id] = {str(metric): metric.measure(ranks) for metric in metrics}
         attack = store.need(behind.attack) if behind.attack else None
         if attack is not None:
             results.perturbations[cell.id] = attack.file("delta.safetensors")
         attacked = _attack_facts(attack.facts if attack else {})
+        attacked |= _image_facts(attack.facts if attack else {}, figures[cell.id], realised.get(cell.id, {}), names[0])
         measured_facts = {key: measured.facts[key] for key in ("score_hash", "population")}
         noted[cell.id] = attacked | measured_facts | shared
     if not noted:
@@ -131,7 +140,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
     in_order = [noted[cell.id] for cell in plan.cells if cell.id in noted]
     results.steps = pd.DataFrame(in_order)
     results.per_user = _per_user([facts["cell"] for facts in in_order], firsts, figures, user_ids)
-    results.table = _table(in_order, figures, metrics)
+    results.table = _table(in_order, figures, realised, metrics)
     results.timings = _timings(plan, store, outcome)
     results.curves = _curves(plan, store, outcome)
     return results
@@ -187,6 +196,23 @@ def _attack_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _image_facts(
+    facts: Mapping[str, Any], floats: Mapping[str, Figure], bits: Mapping[str, Figure], metric: str
+) -> dict[str, Any]:
+    """Return what was noted of attacked images: how visible they are, and the main figure before and after 8 bits."""
+
+    def number(key: str) -> float:
+        value = facts.get(key)
+        return math.nan if value is None else float(value)
+
+    return {"psnr": number("psnr"), "ssim": number("ssim")} | {
+        "n_attacked_images": int(facts.get("n_attacked_images", 0)),
+        "n_unchanged_images": int(facts.get("n_unchanged_images", 0)),
+        "float_value": floats[metric].value if bits else math.nan,
+        "bits_value": bits[metric].value if bits else math.nan,
+    }
+
+
 def _labels(facts: Mapping[str, Any]) -> str:
     """Return what a reader must know before comparing a cell."""
     labels = []
@@ -198,11 +224,18 @@ def _labels(facts: Mapping[str, Any]) -> str:
         labels.append("each user's worst over several attacks: not one realisable perturbation")
     if facts["attack"] != "none" and family(facts["surface"]) == "factors":
         labels.append("parameters: not realisable from outside")
+    if facts["attack"] != "none" and facts["surface"] == FEATURES:
+        labels.append("features: not realisable from outside")
+    if facts["stage"] == "fit":
+        labels.append("trained on attacked images")
     return "; ".join(labels)
 
 
 def _table(
-    noted: list[dict[str, Any]], figures: Mapping[str, Mapping[str, Figure]], metrics: Sequence[MetricAtK]
+    noted: list[dict[str, Any]],
+    figures: Mapping[str, Mapping[str, Figure]],
+    realised: Mapping[str, Mapping[str, Figure]],
+    metrics: Sequence[MetricAtK],
 ) -> pd.DataFrame:
     rows = []
     for facts in noted:
@@ -211,12 +244,15 @@ def _table(
             figure = figures[facts["cell"]][str(metric)]
             clean = figures[facts["clean_cell"]][str(metric)].value
             attacked = math.nan if is_clean else figure.value
+            bits = realised.get(facts["cell"], {}).get(str(metric))
+            attacked_8bit = bits.value if bits else math.nan
             shared = {key: facts[key] for key in COLUMNS if key in facts}
             rows.append(
                 shared
                 | {"metric": metric.column, "k": metric.k, "n_users": figure.n_users}
                 | {"clean": clean, "attacked": attacked, "verdict": ""}
                 | {"change": attacked - clean, "relative_change": relative_change(attacked, clean)}
+                | {"attacked_8bit": attacked_8bit, "relative_change_8bit": relative_change(attacked_8bit, clean)}
                 | {"labels": "; ".join(filter(None, (_labels(facts), metric.label)))}
             )
     return pd.DataFrame(rows, columns=list(COLUMNS))

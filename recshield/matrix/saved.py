@@ -14,17 +14,13 @@ from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
-import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from recshield.core import settings
 from recshield.core.errors import BadData, OutputRefused
-from recshield.core.norms import measure
-from recshield.core.seeds import generator
-from recshield.core.surfaces import Budget, Surface
 from recshield.evaluation.metrics import written
 from recshield.matrix.results import COLUMNS, CURVE_COLUMNS, Results
+from recshield.matrix.sampling import write_sample
 
 FORMAT = "recshield-run-2"
 _TABLES = ("results", "per_user", "steps", "timings", "curves", "verdicts")
@@ -112,7 +108,7 @@ def _write_perturbations(folder: Path, results: Results) -> None:
     for cell, path in results.perturbations.items():
         size = path.stat().st_size
         target = folder / f"{cell}.safetensors"
-        if size <= left:
+        if size <= left or _is_sample(path):
             shutil.copyfile(path, target)
             left -= size
         else:
@@ -120,18 +116,17 @@ def _write_perturbations(folder: Path, results: Results) -> None:
             _write_sample(path, target, facts["norm"] if facts else "l2")
 
 
+def _is_sample(path: Path) -> bool:
+    with safe_open(str(path), framework="pt") as held:
+        return any(name.startswith("sample/") for name in held.keys())  # noqa: SIM118 - safe_open is no dict
+
+
 def _write_sample(path: Path, target: Path, norm: str) -> None:
-    kept: dict[str, torch.Tensor] = {}
     with safe_open(str(path), framework="pt") as held:
         metadata = held.metadata() or {}
-        for name in held.keys():  # noqa: SIM118 - safe_open is no dict
-            values = held.get_tensor(name)
-            dims = tuple(json.loads(metadata.get(name, "[-1]")))
-            rows = torch.randperm(len(values), generator=generator(0, "sample", name))[: settings.PERTURBATION_SAMPLE]
-            kept[f"rows/{name}"] = rows.sort().values
-            kept[f"sample/{name}"] = values[kept[f"rows/{name}"]].contiguous()
-            kept[f"norms/{name}"] = measure(values, Surface(name, tuple(values.shape), Budget(norm, 0.0), dims), norm)
-    save_file(kept, target, metadata=metadata)
+        values = {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118 - safe_open is no dict
+    spanned = {name: tuple(json.loads(metadata.get(name, "[-1]"))) for name in values}
+    write_sample(values, spanned, norm, target, metadata)
 
 
 def _perturbations(folder: Path, steps: pd.DataFrame) -> dict[str, Path]:

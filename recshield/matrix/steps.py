@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -17,32 +18,41 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
+from recshield.core import settings
 from recshield.core.errors import StoreDamaged
-from recshield.core.interfaces import LOSSES, Goal
+from recshield.core.interfaces import LOSSES, Goal, Recommender
 from recshield.core.norms import measure, project
 from recshield.core.seeds import generator
+from recshield.core.storage import by_rows, chunks
 from recshield.core.surfaces import Budget, Delta, View
 from recshield.data.catalogue import DataSource
 from recshield.data.ids import pack
 from recshield.data.interactions import HeldOut
+from recshield.data.visual import FEATURES, IMAGES
 from recshield.evaluation.background import Background
 from recshield.evaluation.ranking import Extras, Ranks, rank
-from recshield.matrix import fitting
+from recshield.matrix import fitting, visuals
 from recshield.matrix.budgets import Eps
 from recshield.matrix.fitting import hash_all, load_system, load_systems, part_of
 from recshield.matrix.loading import Context, load_data
 from recshield.matrix.plan import Step
+from recshield.matrix.realised import realise
+from recshield.matrix.sampling import write_sample
 from recshield.matrix.store import Entry, Store
 from recshield.matrix.systems import make
 from recshield.matrix.victims import TrainedVictim, degrade_pairs, oracle_pairs
 
 Facts = dict[str, Any]
+#: Before the name of an array of ranks: of attacked images rounded to 8 bits, saved and read again.
+BITS = "8bit/"
 
 
 def compute(step: Step, store: Store, context: Context, folder: Path) -> Facts:
     """Do a step: write its files into `folder`, return its facts (JSON)."""
     work = {
         "data": _data,
+        "images": visuals.images,
+        "features": visuals.features,
         "select": fitting.select,
         "train": fitting.train,
         "import": fitting.take_over,
@@ -123,9 +133,9 @@ def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Pat
     model = load_system(spec["system"], store, data, context)
     victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access, spec["data_seed"])
     delta, facts = _spend(victim, returned, budget, type(attack).projected)
-    spanned = {one.name: json.dumps(one.norm_dims) for one in victim.surfaces}
-    held = {name: value.cpu().contiguous() for name, value in delta.items()}
-    save_tensors(held, folder / "delta.safetensors", metadata=spanned)
+    _keep(victim, delta, spec["norm"], folder)
+    if IMAGES in delta:
+        facts |= realise(model, delta[IMAGES], folder)
     named = getattr(attack, "loss", "")
     loss = named if named in LOSSES else ""
     return facts | {
@@ -158,16 +168,17 @@ def _spend(
             n_bad += 0 if held is None else held.numel()
             held = torch.zeros(one.shape)
         held = held.detach().float().to(victim.device)
-        is_finite = held.isfinite()
-        n_bad += int((~is_finite).sum())
-        held = torch.where(is_finite, held, torch.zeros_like(held))
+        n_bad += sum(int((~held[part].isfinite()).sum()) for part in chunks(held))
+        if n_bad:
+            held = by_rows(lambda some: torch.where(some.isfinite(), some, torch.zeros_like(some)), held)
         raw = max(raw, float(measure(held, one, budget.norm).max()))
-        delta[one.name] = project(held, one, budget) if is_projected else held
+        kept = project(held, one, budget) if is_projected else held
+        delta[one.name] = victim.legal({one.name: kept})[one.name]
         lengths = measure(delta[one.name], one, budget.norm)
         spent = max(spent, float(lengths.max()))
         mean += float(lengths[lengths > 0].double().sum())
         n_slices += int((lengths > 0).sum())
-        n_touched += int((delta[one.name].flatten(1) != 0).any(dim=1).sum())
+        n_touched += sum(int((delta[one.name][part].flatten(1) != 0).any(dim=1).sum()) for part in chunks(held))
     return delta, {
         "raw_norm": math.nan if n_bad else raw,
         "measured_norm": spent,
@@ -178,33 +189,60 @@ def _spend(
     }
 
 
+def _keep(victim: TrainedVictim, delta: Mapping[str, torch.Tensor], norm: str, folder: Path) -> None:
+    """Write a perturbation, whole or as a sample of its rows."""
+    spanned = {one.name: one.norm_dims for one in victim.surfaces}
+    metadata = {name: json.dumps(dims) for name, dims in spanned.items()}
+    path = folder / "delta.safetensors"
+    # Measuring images needs their features alone; every other perturbation is read again whole.
+    n_bytes = sum(held.numel() * held.element_size() for held in delta.values())
+    if IMAGES in delta and n_bytes > settings.PERTURBATION_CELL_BYTES:
+        write_sample(delta, spanned, norm, path, metadata)
+        return
+    save_tensors({name: held.cpu().contiguous() for name, held in delta.items()}, path, metadata=metadata)
+
+
 # measure
 
 
 def _measure(spec: Mapping[str, Any], store: Store, context: Context, folder: Path) -> Facts:
     data, test = load_data(store.need(spec["data"]))
     model = load_system(spec["system"], store, data, context)
-    view = View()
-    if spec["attack"]:
-        delta = load_tensors(store.need(spec["attack"]).file("delta.safetensors"))
-        view = View({name: held.to(context.device) for name, held in delta.items()})
-    view = model.lower(view)
     device = torch.device(context.device)
     extras = Extras.of(spec["extras"])
-    ranks = rank(
-        lambda users: model.score(users, view), data.train, test, device=device, is_hashed=spec["hash"], extras=extras
-    )
-    arrays = {"ranks": ranks.ranks, "candidates": ranks.candidates}
-    arrays |= {f"sampled/{n}": held for n, held in ranks.sampled.items()}
-    arrays |= {} if ranks.lists is None else {"lists": ranks.lists}
+    arrays: dict[str, NDArray[Any]] = {}
+    score_hash = ""
+    with torch.no_grad():
+        views = _views(spec, model, store, device)
+    for name, view in views.items():
+        scores = functools.partial(model.score, view=view)
+        ranks = rank(scores, data.train, test, device=device, is_hashed=spec["hash"] and not name, extras=extras)
+        arrays |= {f"{name}ranks": ranks.ranks, f"{name}candidates": ranks.candidates}
+        arrays |= {f"{name}sampled/{n}": held for n, held in ranks.sampled.items()}
+        arrays |= {} if ranks.lists is None else {f"{name}lists": ranks.lists}
+        score_hash = score_hash or ranks.score_hash
     save_arrays(arrays, folder / "ranks.safetensors")
     population = hashlib.blake2b(test.users.tobytes() + test.indptr.tobytes() + test.items.tobytes(), digest_size=16)
-    return {"score_hash": ranks.score_hash, "population": population.hexdigest()}
+    return {"score_hash": score_hash, "population": population.hexdigest(), "is_realised": BITS in views}
 
 
-def load_ranks(entry: Entry, test: HeldOut, background: Background | None = None) -> Ranks:
-    """Return the ranks of a measure step, with the lists and sampled ranks that it kept."""
-    held = load_arrays(entry.file("ranks.safetensors"))
+def _views(spec: Mapping[str, Any], model: Recommender, store: Store, device: torch.device) -> dict[str, View]:
+    """Return the views to rank by: "" for the figures, and `8bit/` where images were attacked and saved."""
+    if not spec["attack"] or spec["stage"] == "fit":  # what was attacked before training is in the model already
+        return {"": model.lower(View())}
+    entry = store.need(spec["attack"])
+    if (entry.folder / visuals.LOWERED).exists():
+        held = load_tensors(entry.file(visuals.LOWERED))
+        names = {"": visuals.FLOATS, BITS: visuals.EIGHT_BITS}
+        return {name: View({FEATURES: held[one].to(device)}) for name, one in names.items()}
+    delta = load_tensors(entry.file("delta.safetensors"))
+    return {"": model.lower(View({name: one.to(device) for name, one in delta.items()}))}
+
+
+def load_ranks(entry: Entry, test: HeldOut, background: Background | None = None, prefix: str = "") -> Ranks:
+    """Return the ranks of a measure step (`prefix` `BITS`: of saved 8-bit images), with what else it kept."""
+    everything = load_arrays(entry.file("ranks.safetensors"))
+    held = {name.removeprefix(prefix): one for name, one in everything.items() if name.startswith(prefix)}
     if held["ranks"].shape != test.items.shape:
         raise StoreDamaged(f"{entry.folder} ranks {held['ranks'].shape} rows, the data has {test.items.shape}")
     sampled = {int(name.removeprefix("sampled/")): one for name, one in held.items() if name.startswith("sampled/")}

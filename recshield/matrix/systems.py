@@ -16,6 +16,9 @@ from recshield.core.specs import Spec, SystemSpec, pieces
 from recshield.core.surfaces import family
 from recshield.core.sweeps import choices
 
+_SETTABLE = ("model", "attack", "defense", "extractor")
+_STAGES = ("serve", "fit")
+
 Options = tuple[tuple[str, Any], ...]
 Overrides = Mapping[str, Mapping[str, str]]  # name -> key -> text, from --set
 
@@ -25,13 +28,16 @@ class Part:
     """A model, defense or attack with all its options; two parts that mean the same are equal but for `text`.
 
     Attributes:
-        kind: `model`, `defense` or `attack`.
+        kind: `model`, `defense`, `attack` or `extractor`.
         name: of the plugin.
         target: surface or family.
         options: every option with its value; where there are choices, those of the first.
         text: as typed.
         choices: the parts that a validation set chooses from, this one's first; empty where nothing is chosen.
         members: the attacks that an ensemble stands for.
+        stage: of an attack: `serve` or `fit`; "" = the request's.
+        surrogate: of an attack at stage `fit`: the system whose gradient it uses; "" = the one attacked, trained on
+            clean data.
     """
 
     kind: str
@@ -41,6 +47,8 @@ class Part:
     text: str = dataclasses.field(compare=False, default="")
     choices: tuple[Part, ...] = ()
     members: tuple[Part, ...] = ()
+    stage: str = ""
+    surrogate: str = ""
 
     def content(self) -> dict[str, Any]:
         """Return what it means, for keys."""
@@ -113,9 +121,9 @@ def read_overrides(texts: list[str] | tuple[str, ...]) -> dict[str, dict[str, st
         name, dot, key = left.strip().rpartition(".")
         if not (equals and dot and value):
             raise BadSpec(f"--set '{text}' cannot be read; write NAME.KEY=VALUE, for example mf.epochs=300")
-        kinds = [kind for kind in ("model", "attack", "defense") if name in registry().names(kind)]
+        kinds = [kind for kind in _SETTABLE if name in registry().names(kind)]
         if not kinds:
-            known = [one for kind in ("model", "attack", "defense") for one in registry().names(kind)]
+            known = [one for kind in _SETTABLE for one in registry().names(kind)]
             raise UnknownName.among("model, attack or defense", name, known)
         if len(pieces(value, ":")) > 1:
             raise BadSpec(f"--set '{text}' holds a sweep; write it where the system or attack is named: NAME:KEY=A:B:C")
@@ -128,7 +136,7 @@ def read_overrides(texts: list[str] | tuple[str, ...]) -> dict[str, dict[str, st
 
 def _options_type(kind: str, name: str) -> type[Any]:
     plugin = registry().get(kind, name)
-    options: type[Any] = plugin.config_type if kind == "model" else plugin
+    options: type[Any] = plugin.config_type if kind in ("model", "extractor") else plugin
     return options
 
 
@@ -201,10 +209,21 @@ def resolve_system(text: str, overrides: Overrides, defense: str = "") -> Resolv
 def resolve_attack(text: str, overrides: Overrides) -> Part:
     """Return the attack that `pgd@factors:steps=40` names."""
     spec = specs.parse(text)
-    reserved = [key for key, _ in spec.options if key in ("source", "stage")]
-    if reserved:
-        raise UnknownOption(f"attack '{spec.name}': the key '{reserved[0]}' is reserved for cells; leave it out here")
-    part = _part("attack", spec, overrides)
+    own = {key: value for key, value in spec.options if key in ("source", "stage", "surrogate")}
+    if "source" in own:
+        raise UnknownOption(f"attack '{spec.name}': the key 'source' is reserved for cells; leave it out here")
+    if own.get("stage", "serve") not in _STAGES:
+        raise BadValue(f"attack '{spec.name}': stage '{own['stage']}' is not known; allowed: {', '.join(_STAGES)}")
+    if "surrogate" in own:
+        if own.get("stage") != "fit":
+            raise BadSpec(f"attack '{spec.name}': a surrogate is for attacks before training; add stage=fit")
+        resolve_system(own["surrogate"], overrides)
+    bare = Spec(spec.name, spec.target, tuple((key, value) for key, value in spec.options if key not in own))
+    part = dataclasses.replace(
+        _part("attack", bare, overrides), stage=own.get("stage", ""), surrogate=own.get("surrogate", "")
+    )
+    if own:
+        part = dataclasses.replace(part, text=str(spec))
     # --set does not reach the members: an ensemble means the same everywhere.
     members = tuple(_part("attack", specs.parse(member), {}) for member in part.plugin().members)
     if part.choices:
@@ -213,6 +232,17 @@ def resolve_attack(text: str, overrides: Overrides) -> Part:
     if nested:
         raise BadSpec(f"attack '{part.name}' has the ensemble '{nested[0]}' as a member; name its members instead")
     return dataclasses.replace(part, members=members).at(spec.target or part.plugin().target)
+
+
+def resolve_extractor(text: str, overrides: Overrides) -> Part:
+    """Return the extractor that `resnet18:weights=default` names."""
+    spec = specs.parse(text)
+    if spec.target:
+        raise BadSpec(f"extractor '{text}' has a target; write NAME:KEY=VALUE")
+    part = _part("extractor", spec, overrides)
+    if part.choices:
+        raise BadSpec(f"extractor '{text}': its options are not chosen; give one value")
+    return part
 
 
 def make(part: Part, systems: Mapping[str, System]) -> Any:

@@ -29,6 +29,10 @@ from recshield.training.progress import report_progress
 Facts = dict[str, Any]
 Held = Mapping[str, Any]
 _STATE, _FEATURES = "extractor.safetensors", "features.safetensors"
+#: What an attack step on images leaves beside its perturbation: by how much each item's features move.
+LOWERED = "lowered.safetensors"
+#: Names of the two in it: as floats, and from the saved 8-bit images.
+FLOATS, EIGHT_BITS = "floats", "eight_bits"
 #: Share of a features step that training an extractor is taken to be, for the progress bar.
 _FIT_SHARE = 0.9
 
@@ -78,6 +82,8 @@ def with_visual(data: Dataset, ref: Held | None, store: Store, context: Context)
     extractor.load_state_dict(load_file(entry.file(_STATE)))
     extractor.eval().requires_grad_(False)
     values = load_file(entry.file(_FEATURES))["features"]
+    if ref.get("poison"):
+        values = values + load_file(store.need(ref["poison"]).file(LOWERED))[EIGHT_BITS]
     visual = Visual(held, extractor, values, entry.facts["scale"]).to(context.device)
     return dataclasses.replace(data, info=dataclasses.replace(data.info, visual=visual))
 
