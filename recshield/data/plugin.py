@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recshield.core.hookspecs import hookimpl
+from recshield.data.fashion import SyntheticFashion
 from recshield.data.publishers import published
 from recshield.data.readers import (
     Adjacency,
@@ -38,4 +39,4 @@ def recshield_readers() -> list[type[Reader]]:
 @hookimpl
 def recshield_datasets() -> list[type[NamedData]]:
     """Return the named data sets."""
-    return [Synthetic, *published()]
+    return [Synthetic, SyntheticFashion, *published()]

@@ -165,7 +165,11 @@ def test_ten_filters_are_told_in_their_order():
 @pytest.mark.parametrize(
     ("text", "kind", "said"),
     [
-        ("kcor:3", UnknownName, "no filter 'kcor'; did you mean 'kcore'? installed: cold-users, duplicates, images, kcore"),
+        (
+            "kcor:3",
+            UnknownName,
+            "no filter 'kcor'; did you mean 'kcore'? installed: cold-users, duplicates, images, kcore",
+        ),
         ("kcore", BadSpec, "filter 'kcore' needs a value; write kcore:K[,rounds=N]"),
         ("kcore:", BadSpec, "filter 'kcore': 'kcore:' cannot be read; write kcore:K[,rounds=N]"),
         ("kcore:3,4", UnknownOption, "filter 'kcore' has no option '4'; options and defaults: core (required), rounds"),
