@@ -83,7 +83,7 @@ def stored_norm(path: object, norm: str) -> float:
         for name in held.keys():  # noqa: SIM118 - safe_open is no dict
             if name.startswith("norms/"):  # a perturbation too large to save whole keeps every row's norm
                 lengths = held.get_tensor(name)
-            elif name.startswith("sample/"):
+            elif name.startswith(("sample/", "rows/")):
                 continue
             else:
                 values = held.get_tensor(name)

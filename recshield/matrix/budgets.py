@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from recshield.core.norms import norm_of
 from recshield.core.specs import number
 from recshield.core.surfaces import Budget, covers, family
 
+#: Digits above which a size that is a number of grey levels is written as one.
+_SHORT = 6
 _TARGET = re.compile(r"\s*([A-Za-z_][\w.]*)\s*=")
 _LIKE = re.compile(r"(.+?)like\((.+)\)")
 
@@ -31,6 +34,9 @@ class Eps:
 
     def __str__(self) -> str:
         number_text = f"{self.value:g}"
+        levels = round(self.value * 255)
+        if len(number_text) > _SHORT and levels and math.isclose(levels / 255, self.value, rel_tol=1e-9):
+            number_text = f"{levels}/255"
         if self.unit == "percent":
             return number_text + "%"
         return f"{number_text}like({self.system})" if self.unit == "like" else number_text

@@ -22,7 +22,9 @@ from recshield.matrix.sampling import sampled_rows
 from recshield.matrix.visuals import EIGHT_BITS, FLOATS, LOWERED
 
 Facts = dict[str, Any]
-QUALITY, PICTURES = "quality.safetensors", "pictures"
+QUALITY = "quality.safetensors"
+#: Before the row in the name of a file with an attacked image.
+PICTURE = "picture-"
 #: Smallest side of an image over which structural similarity is defined: that of its window.
 _SSIM_SIDE = 11
 
@@ -60,9 +62,8 @@ def realise(model: Recommender, delta: Tensor, folder: Path) -> Facts:
     bits = at_rest.delta[FEATURES].detach().clone() if FEATURES in at_rest.delta else torch.zeros_like(floats)
     touched = torch.cat([(part.flatten(1) != 0).any(dim=1) for part in delta.split(IMAGE_CHUNK)]).nonzero()[:, 0]
     shown = set(sampled_rows(touched, IMAGES, delta[0].numel() * 4).tolist())
-    (folder / PICTURES).mkdir()
     psnr, ssim = [], []
-    for rows in touched.split(IMAGE_CHUNK):
+    for rows in touched.split(IMAGE_CHUNK) if len(touched) else ():
         clean = visual.images.read(rows)
         levels = eight_bits((clean + delta[rows]).clamp(0, 1))
         read = []
@@ -70,7 +71,7 @@ def realise(model: Recommender, delta: Tensor, folder: Path) -> Facts:
             file, again = through_png(one)
             read.append(again)
             if row in shown:
-                (folder / PICTURES / f"{row}.png").write_bytes(file)
+                (folder / f"{PICTURE}{row}.png").write_bytes(file)
         attacked = torch.from_numpy(np.stack(read)).to(device).permute(0, 3, 1, 2).float().div(255)
         bits[rows] = model.lower(View({IMAGES: attacked - clean}, {IMAGES: rows})).delta[FEATURES].detach()
         psnr.append(peak_signal_noise_ratio(attacked, clean, 1.0, dim=(1, 2, 3), reduction="none").cpu())
