@@ -96,3 +96,5 @@ DOWNLOAD_REDIRECTS = 5
 IMAGE_CHUNK = 64
 #: Extractor of image features where neither model nor data set names one.
 EXTRACTOR = "smallcnn"
+#: Largest file of pretrained weights that is fetched or read, in bytes.
+WEIGHTS_BYTES = 512 * 1024**2
