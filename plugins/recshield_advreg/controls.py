@@ -106,8 +106,8 @@ class AdversarialOnly(Defense):
 class Rescaled(Defense):
     """Scale each table of the model to the mean row norm of another system's; no training.
 
-    For inner products this leaves every ranking as it is (up to float rounding), so what robustness it shows at a
-    fixed eps is scale alone.
+    For the product of two tables this leaves every ranking as it is (up to float rounding), so what robustness it shows
+    at a fixed eps is scale alone. Where scores are sums of products, as those of visual models, rankings may change.
 
     Attributes:
         like: the system whose norms are taken over.
@@ -120,15 +120,17 @@ class Rescaled(Defense):
     def serve(self, model: Recommender) -> Recommender:
         """Return a scaled copy of the model."""
         scaled = copy.deepcopy(model)
-        names = [one.name for one in model.surfaces if one.name in {other.name for other in self.like.model.surfaces}]
+        tables, wanted = scaled.blocks(), self.like.model.blocks()
+        names = [name for name in tables if name in wanted]
         if not names:
             raise BadValue(f"'rescaled:like={self.like.spec}' shares no surface with model '{model.name}'")
         with torch.no_grad():
             for name in names:
-                wanted = self.like.model.values(name).norm(dim=-1).mean()
-                table = scaled.values(name)
-                present = table.norm(dim=-1).mean()
-                if not (present > 0 and wanted > 0):
+                goal = wanted[name].norm(dim=-1).mean()
+                present = tables[name].norm(dim=-1).mean()
+                if present == goal == 0:  # a table that neither training has moved
+                    continue
+                if not (present > 0 and goal > 0):
                     raise BadValue(f"'rescaled:like={self.like.spec}': the rows of '{name}' have no norm to scale")
-                table.mul_(wanted / present)
+                tables[name].mul_(goal / present)
         return scaled

@@ -16,9 +16,10 @@ from recshield.core.seeds import child
 from recshield.core.surfaces import CLEAN, View
 from recshield.data.interactions import DataInfo, Dataset
 from recshield.training.loop import train
+from recshield.training.triplets import bpr, check_settings, gather, triplet_batches
 from recshield_factor.graph import Graph
 from recshield_factor.mf import ITEM, USER
-from recshield_factor.triplets import bpr, check_settings, factor_surfaces, gather, squares, triplet_batches
+from recshield_factor.triplets import factor_surfaces, squares
 
 Tables = tuple[Tensor, Tensor]
 

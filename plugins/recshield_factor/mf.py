@@ -20,6 +20,7 @@ from recshield.training.kernels import FactorTrainer
 from recshield.training.loop import train
 from recshield.training.objectives import Adversarial, ModelLoss
 from recshield.training.progress import epoch_done
+from recshield.training.triplets import truncated_normal
 
 USER, ITEM = "factors.user", "factors.item"
 
@@ -61,13 +62,6 @@ class MFConfig:
             raise BadValue(f"model 'mf': l2 is {self.l2}; it is a finite number of at least 0")
         if not 0 <= self.dropout < 1:
             raise BadValue(f"model 'mf': dropout is {self.dropout}; it is at least 0 and below 1")
-
-
-def truncated_normal(rows: int, width: int, std: float, rng: Generator) -> Tensor:
-    """Return (rows, width) draws cut at two standard deviations; the first rows do not depend on `rows`."""
-    edge = math.erf(2 / math.sqrt(2))
-    uniform = torch.rand((rows, width), generator=rng, dtype=torch.float64)
-    return (torch.erfinv((uniform * 2 - 1) * edge) * math.sqrt(2) * std).float()
 
 
 class MF(Recommender):

@@ -18,16 +18,9 @@ from recshield.core.seeds import child
 from recshield.core.surfaces import CLEAN, View
 from recshield.data.interactions import DataInfo, Dataset
 from recshield.training.loop import train
+from recshield.training.triplets import bpr, check_settings, triplet_batches
 from recshield_factor.mf import ITEM, USER
-from recshield_factor.triplets import (
-    bpr,
-    check_settings,
-    factor_surfaces,
-    read_triplets,
-    squares,
-    triplet_batches,
-    triplet_rows,
-)
+from recshield_factor.triplets import factor_surfaces, read_triplets, squares, triplet_rows
 
 #: Values of one hidden layer held at once while all items are scored; a megabyte stays in the cache of one core.
 _HIDDEN_VALUES = 1 << 18

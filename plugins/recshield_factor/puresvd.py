@@ -20,15 +20,9 @@ from recshield.core.surfaces import CLEAN, View
 from recshield.data.interactions import DataInfo, Dataset
 from recshield.training.loop import train
 from recshield.training.objectives import ModelLoss
-from recshield_factor.mf import ITEM, USER, truncated_normal
-from recshield_factor.triplets import (
-    bpr,
-    check_settings,
-    factor_surfaces,
-    read_triplets,
-    triplet_batches,
-    triplet_rows,
-)
+from recshield.training.triplets import bpr, check_settings, triplet_batches, truncated_normal
+from recshield_factor.mf import ITEM, USER
+from recshield_factor.triplets import factor_surfaces, read_triplets, triplet_rows
 
 #: Standard deviation of the values before any fit; the closed form replaces them.
 _START = 0.01

@@ -149,6 +149,14 @@ class Recommender(torch.nn.Module, ABC):
         """Return the view in terms of the surfaces that `score` and `loss` read."""
         return view
 
+    def categories(self, items: Tensor, view: View = CLEAN) -> Tensor:
+        """Return (len(items), n_categories) class scores of the items' images as the view shows them."""
+        raise BadValue(f"model '{self.name}' reads no images, so it has no class scores of them")
+
+    def blocks(self) -> Mapping[str, Tensor]:
+        """Return the live parameters, by name, that `rescaled` scales one by one: the tables of all surfaces."""
+        return {one.name: self.values(one.name) for one in self.surfaces}
+
 
 @dataclass(frozen=True)
 class System:

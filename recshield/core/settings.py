@@ -123,3 +123,5 @@ IMAGE_PIXELS = 64_000_000
 IMAGE_NOTES = 64
 #: Most categories of items.
 CATEGORIES = 1_000
+#: Largest file of pretrained weights that is fetched or read, in bytes.
+WEIGHTS_BYTES = 512 * 1024**2

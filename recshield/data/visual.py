@@ -40,6 +40,10 @@ class Visual:
         features: Tensor = self.extractor(pixels)
         return features / self.scale
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Visual:
+        """Return itself: nothing here is ever changed, and a copy of a model must not copy all images."""
+        return self
+
     def to(self, device: torch.device | str) -> Visual:
         """Return the same with features and extractor on a device."""
         return dataclasses.replace(self, extractor=self.extractor.to(device), features=self.features.to(device))

@@ -38,7 +38,7 @@ def plugin_rows() -> tuple[list[dict[str, Any]], dict[str, str], dict[str, str]]
 
 
 def _options(kind: str, made: type[Any]) -> dict[str, str]:
-    if kind == "model":
+    if kind in ("model", "extractor"):
         return option_defaults(made.config_type)
     return option_defaults(made) if kind in ("attack", "defense") else {}
 

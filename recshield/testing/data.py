@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recshield.data.interactions import DataInfo, Dataset, HeldOut, Interactions
+from recshield.testing.pictures import tiny_visual
 
 _GROUPS = 3
 _FAVOURITE = 0.8  # share of a user's rows that lie in the favourite group
@@ -13,7 +14,7 @@ _FAVOURITE = 0.8  # share of a user's rows that lie in the favourite group
 
 def _dataset(name: str, users: NDArray[np.int64], items: NDArray[np.int64], n_users: int, n_items: int) -> Dataset:
     train = Interactions.from_rows(users, items, n_users, n_items)
-    info = DataInfo(name, n_users, n_items, len(train))
+    info = DataInfo(name, n_users, n_items, len(train), tiny_visual(n_items))
     return Dataset(info, train, np.arange(n_users), np.arange(n_items))
 
 

@@ -21,6 +21,7 @@ from recshield.core.surfaces import CLEAN, View
 from recshield.data.interactions import Dataset
 from recshield.matrix.fitting import state_hash
 from recshield.testing.failures import CheckFailed, LeakFound, need
+from recshield.testing.pictures import clean_values
 from recshield.training.draws import epoch_triplets
 
 #: Epochs of training in a check: enough to move every weight, few enough to be quick.
@@ -120,7 +121,7 @@ def random_delta(model: Recommender, seed: int = 0) -> dict[str, Tensor]:
     """Return a Gaussian perturbation of every surface, as large as the clean values are on average."""
     made = {}
     for surface in model.surfaces:
-        size = float(model.values(surface.name).detach().abs().mean()) or 1.0
+        size = float(clean_values(model, surface.name).detach().abs().mean()) or 1.0
         made[surface.name] = size * torch.randn(surface.shape, generator=generator(seed, "kit", surface.name))
     return made
 

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from recshield.core.interfaces import Batch, Objective, Recommender
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, family
-from recshield.data.interactions import DataInfo, Dataset
+from recshield.data.interactions import Dataset
 from recshield.matrix.fitting import state_hash
 from recshield.testing import views
 from recshield.testing.building import (
@@ -32,6 +32,7 @@ from recshield.testing.building import (
 )
 from recshield.testing.data import one_item_dataset, one_user_dataset, small_dataset
 from recshield.testing.failures import CheckFailed, applies_if, need
+from recshield.testing.pictures import clean_values
 from recshield.testing.probes import (
     EPOCHS,
     all_users,
@@ -160,7 +161,7 @@ def check_tables_draw_independently(recommender: Kind, config: Any = None) -> No
     """
     data, _ = small_dataset()
     info = data.info
-    grown = DataInfo(info.name, info.n_users + 5, info.n_items, info.n_interactions)
+    grown = dataclasses.replace(info, n_users=info.n_users + 5)
     before = built(recommender, config, data).state_dict()
     after = recommender(grown, configured(recommender, config), generator(0, "start")).state_dict()
     for name, held in before.items():
@@ -310,7 +311,7 @@ def _adversarial(recommender: Kind, config: Any, weight: float) -> Adversarial:
     """
     data, _ = small_dataset()
     name = recommender.exposes[0]
-    values = built(recommender, config, data).values(name).detach()
+    values = clean_values(built(recommender, config, data), name).detach()
     eps = _SHARE * float(values.flatten(1).norm(dim=1).mean())
     return Adversarial(ModelLoss(), family(name), Budget("l2", eps), weight)
 

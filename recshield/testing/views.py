@@ -13,6 +13,7 @@ from recshield.core.surfaces import CLEAN, View
 from recshield.matrix.fitting import state_hash
 from recshield.testing.building import Kind, attackable, clean_loss, ready, said, touchable
 from recshield.testing.failures import need
+from recshield.testing.pictures import clean_values
 from recshield.testing.probes import loss, random_delta, scores, unchanged_model, zero_delta
 
 #: Random perturbations tried before a row counts as one that the loss does not read: a confident triplet has no slope.
@@ -62,7 +63,7 @@ def check_surfaces_are_what_is_declared(recommender: Kind, config: Any = None) -
         f"{said(recommender)}: its surfaces are {names}, but it exposes {recommender.exposes}; write the same names",
     )
     for one in model.surfaces:
-        values = model.values(one.name)
+        values = clean_values(model, one.name)
         need(
             tuple(values.shape) == one.shape,
             f"{said(recommender)}: values('{one.name}') has shape {tuple(values.shape)}, its surface {one.shape}",
@@ -145,7 +146,7 @@ def check_gradient_raises_the_loss(recommender: Kind, config: Any = None) -> Non
     model, batch = attackable(recommender, config)
     clean = clean_loss(model, batch)
     for name, gradient in _gradients(model, batch, zero_delta(model)).items():
-        size = 1e-2 * float(model.values(name).detach().abs().max()) / max(float(gradient.abs().max()), 1e-30)
+        size = 1e-2 * float(clean_values(model, name).detach().abs().max()) / max(float(gradient.abs().max()), 1e-30)
         up, down = (float(loss(model, batch, View({name: sign * size * gradient}))) for sign in (1.0, -1.0))
         need(
             up > clean > down,
@@ -162,7 +163,7 @@ def check_raised_loss_lowers_the_margins(recommender: Kind, config: Any = None) 
     model, batch = attackable(recommender, config)
     gradients = _gradients(model, batch, zero_delta(model))
     largest = max(float(held.abs().max()) for held in gradients.values())
-    size = 1e-2 * max(float(model.values(name).detach().abs().max()) for name in gradients) / max(largest, 1e-30)
+    size = 1e-2 * max(float(clean_values(model, name).detach().abs().max()) for name in gradients) / max(largest, 1e-30)
     with torch.no_grad():
         clean = float(model.margins(batch, model.lower(CLEAN)).mean())
         view = View({name: size * held for name, held in gradients.items()})

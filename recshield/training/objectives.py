@@ -93,7 +93,7 @@ def evaluate(
             view = randomise_batch(model, batch, objective.target, budget, rng)
         else:
             view = perturb_batch(model, batch, objective.target, budget, objective.steps)
-        added = objective.weight * model.loss(batch, view)
+        added = objective.weight * model.loss(batch, model.lower(view))
         if objective.is_alone:
             return added + model.penalty(batch)
         return evaluate(model, objective.base, batch, rng, epoch) + added

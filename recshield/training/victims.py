@@ -59,7 +59,7 @@ def perturb_batch(model: Recommender, batch: Batch, target: str, budget: Budget,
     for _ in range(steps):
         leaves = {name: held.detach().requires_grad_() for name, held in delta.items()}
         with torch.enable_grad():
-            loss = model.loss(batch, View(leaves, rows))
+            loss = model.loss(batch, model.lower(View(leaves, rows)))
         gradients = torch.autograd.grad(loss, [leaves[one.name] for one in surfaces])
         for one, gradient in zip(surfaces, gradients, strict=True):
             moved = delta[one.name] + size * steepest(gradient, one, budget.norm)
