@@ -185,8 +185,11 @@ def prepare(
         "metrics": [str(metric) for metric in wanted], "seeds": list(request.seeds), "data_seed": data_seed,
         "device": device, "threads": threads, "set": list(overrides), "controls": controls,
         "select": select, "every": every, "patience": patience, "curve": curve,
-        **{key: value for key, value in dataclasses.asdict(side).items() if value},
     }  # fmt: skip
+    asked_side = {
+        "images": images, "image_size": image_size, "categories": categories, "skip_bad_images": skip_bad_images,
+    }  # fmt: skip
+    asked |= {name: value for name, value in asked_side.items() if value}
     manifest = {"format": saved.FORMAT, "request": asked, "data": dataclasses.asdict(source)} | _machine()
     return Prepared(plan(request, needs), wanted, Store.default(), manifest)
 
