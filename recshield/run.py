@@ -186,9 +186,17 @@ def prepare(
         "budget": list(budget), "goal": list(request.goals),
         "metrics": [str(metric) for metric in wanted], "seeds": list(request.seeds), "data_seed": data_seed,
         "device": device, "threads": threads, "set": list(overrides), "controls": controls,
+<<<<<<< HEAD
         "select": select, "every": every, "patience": patience, "curve": curve, "stage": list(stage),
         **{key: value for key, value in dataclasses.asdict(side).items() if value},
+=======
+        "select": select, "every": every, "patience": patience, "curve": curve,
+>>>>>>> wt-data
     }  # fmt: skip
+    asked_side = {
+        "images": images, "image_size": image_size, "categories": categories, "skip_bad_images": skip_bad_images,
+    }  # fmt: skip
+    asked |= {name: value for name, value in asked_side.items() if value}
     manifest = {"format": saved.FORMAT, "request": asked, "data": dataclasses.asdict(source)} | _machine()
     return Prepared(plan(request, needs), wanted, Store.default(), manifest)
 

@@ -1,4 +1,4 @@
-"""`recshield datasets`: list, describe, fetch and convert data sets."""
+"""`recshield datasets`: list, describe, fetch, show and convert data sets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ import typer
 from recshield.cli import options
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recshield.data.categories import Categories
     from recshield.data.fetching import Fetched
+    from recshield.data.image_store import ImageSource
+    from recshield.data.side import Side
     from recshield.data.table import NamedData
 
-app = typer.Typer(help="List, describe, fetch and convert data sets.", rich_markup_mode=None)
+app = typer.Typer(help="List, describe, fetch, show and convert data sets.", rich_markup_mode=None)
 
 _DataDir = Annotated[
     str | None, typer.Option(help="Folder of the named data sets [default: RECSHIELD_DATA, then the user's own]")
@@ -23,7 +29,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 @app.callback(invoke_without_command=True)
 def datasets(context: typer.Context, data_dir: _DataDir = None, json_: _Json = False) -> None:
-    """List the named data sets; `fetch`, `info` and `convert` do more."""
+    """List the named data sets; `fetch`, `info`, `show` and `convert` do more."""
     if context.invoked_subcommand is None:
         list_(data_dir, json_)
     elif data_dir is not None or json_:
@@ -161,3 +167,63 @@ def convert(
     for name, text in facts.items():
         Console().print(safe(f"{name}: {text}"), soft_wrap=True)
     Console().print(safe(f"wrote {len(table)} rows to {target}"), soft_wrap=True)
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str | None, typer.Argument(help="A name of `recshield datasets`, or a path; none: what lies in --images.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="File to write [default: NAME.png]")] = None,
+    images: options.Images = None,
+    image_size: options.ImageSize = None,
+    categories: options.Categories = None,
+    skip_bad_images: options.SkipBadImages = None,
+    data_dir: _DataDir = None,
+    columns: options.Columns = None,
+    items: Annotated[int | None, typer.Option(help="Items on the sheet [default: 48]", min=1, max=1_000)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Save a contact sheet: some images as a model sees them, with id and categories."""
+    from rich.console import Console
+
+    from recshield.core.settings import CONTACT_ITEMS
+    from recshield.data.contact_sheets import check_sheet, save_sheet, some_pictures
+    from recshield.data.side import Side
+    from recshield.report.text import safe
+
+    side = Side(images or "", image_size or "", categories or "", bool(skip_bad_images))
+    label, source, ids, held = _pictured(name, data_dir, columns or "", side)
+    target = out or Path(f"{label}.png")
+    check_sheet(target, overwrites=force)
+    pictures = some_pictures(source, ids, held, items or CONTACT_ITEMS)
+    save_sheet(pictures, target, overwrites=force)
+    n_there = int(source.are_there(ids).sum())
+    size = f"{source.size[0]} x {source.size[1]}"
+    said = f"wrote {len(pictures)} images of {size} to {target}; {n_there} of {len(ids)} items have one"
+    Console().print(safe(said), soft_wrap=True)
+
+
+def _pictured(
+    name: str | None, data_dir: str | None, columns: str, side: Side
+) -> tuple[str, ImageSource, NDArray[np.generic], Categories | None]:
+    """Return a label, where images come from, the items and their categories."""
+    from recshield.core.errors import BadValue
+    from recshield.data.catalogue import resolve
+    from recshield.data.category_files import align, read_categories
+    from recshield.data.contact_sheets import ids_of
+    from recshield.data.ids import encode
+
+    if name is not None:
+        found = resolve(name, data_dir, columns=columns, side=side)
+        if found.images is None:
+            raise BadValue(f"data set '{found.name}' has no images; name their folder with --images")
+        table = found.read()
+        ids = encode(table.items, table.item_ids)[0]
+        return found.name, found.images, ids, found.categories_of(ids)
+    if not side.images:
+        raise BadValue("there is nothing to show; name a data set, or a folder with --images")
+    source = side.find_images(None, None)
+    assert source is not None
+    ids, file = ids_of(source), side.find_categories(None, None)
+    return Path(source.folder).name, source, ids, align(read_categories(Path(file)), ids, file) if file else None

@@ -121,6 +121,8 @@ IMAGE_FILE_BYTES = 64 * 1024**2
 IMAGE_PIXELS = 64_000_000
 #: Images between two notes of how far the building of an image store is.
 IMAGE_NOTES = 64
+#: Items on a contact sheet.
+CONTACT_ITEMS = 48
 #: Most categories of items.
 CATEGORIES = 1_000
 #: Largest file of pretrained weights that is fetched or read, in bytes.

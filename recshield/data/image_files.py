@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from recshield.core import settings
-from recshield.core.errors import BadData, RecshieldError
+from recshield.core.errors import BadData
 
 #: Ending in lower case -> format.
 ENDINGS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
@@ -31,7 +31,7 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-class BadImage(RecshieldError):
+class BadImage(BadData):
     """An image file that cannot be used; says which and why."""
 
     def __init__(self, path: Path, wrong: str) -> None:

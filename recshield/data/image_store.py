@@ -202,7 +202,7 @@ def _write_some(draw: Draw, items: Ids, partial: Path, note: _Note, skips_bad: b
             image = draw(item)
         except BadImage as error:
             if not skips_bad:
-                raise BadData(str(error)) from None
+                raise
             image = None
             note.n_bad += 1
             if note.n_bad <= _SHOWN:

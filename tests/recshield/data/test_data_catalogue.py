@@ -42,7 +42,10 @@ def test_an_unknown_name_is_an_error_with_the_nearest_one():
         resolve("amazon-vidoe")
     text = str(caught.value)
     assert text.startswith("no dataset 'amazon-vidoe'; did you mean 'amazon-video'? installed: ")
-    assert "gowalla, lastfm, ml-100k, ml-1m, ml-latest-small-2016, movielens-500, pinterest, synthetic, synthetic-fashion, yelp" in text
+    assert (
+        "gowalla, lastfm, ml-100k, ml-1m, ml-latest-small-2016, movielens-500, pinterest, synthetic, synthetic-fashion, yelp"
+        in text
+    )
     assert text.endswith(". a path to a folder or file works too; see `recshield datasets`")
 
 
