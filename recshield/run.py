@@ -186,12 +186,7 @@ def prepare(
         "budget": list(budget), "goal": list(request.goals),
         "metrics": [str(metric) for metric in wanted], "seeds": list(request.seeds), "data_seed": data_seed,
         "device": device, "threads": threads, "set": list(overrides), "controls": controls,
-<<<<<<< HEAD
         "select": select, "every": every, "patience": patience, "curve": curve, "stage": list(stage),
-        **{key: value for key, value in dataclasses.asdict(side).items() if value},
-=======
-        "select": select, "every": every, "patience": patience, "curve": curve,
->>>>>>> wt-data
     }  # fmt: skip
     asked_side = {
         "images": images, "image_size": image_size, "categories": categories, "skip_bad_images": skip_bad_images,
