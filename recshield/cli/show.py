@@ -12,6 +12,9 @@ def show(
     run: Annotated[Path, typer.Argument(help="Folder that `recshield matrix` wrote.")],
     timings: Annotated[bool, typer.Option("--timings", help="Print seconds and memory per step.")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="Print the learning curves.")] = False,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="FILE.png", help="Save a sheet of attacked images.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the figures and verdicts as JSON.")] = False,
 ) -> None:
     """Print a saved run."""
@@ -22,6 +25,11 @@ def show(
     from recshield.run import MatrixRun
 
     made = MatrixRun.load(run)
+    if images is not None:
+        from recshield.report.sheets import save_sheet
+
+        typer.echo(f"{save_sheet(made.results, images)} attacked images in {images}")
+        return
     if json_:
         typer.echo(as_json(made.table, made.verdicts, made.manifest))
         return

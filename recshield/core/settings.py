@@ -100,6 +100,10 @@ DOWNLOAD_WAIT = 1.0
 #: Most redirects that a download follows.
 DOWNLOAD_REDIRECTS = 5
 
+#: Attacked images of a cell that a saved run keeps to look at.
+PICTURES = 12
+#: Users over whose scores the share of the images is taken.
+SHARE_USERS = 256
 #: Images that pass through an extractor at once.
 IMAGE_CHUNK = 64
 #: Extractor of image features where neither model nor data set names one.

@@ -27,6 +27,10 @@ class Images:
         """Height and width."""
         return self.pixels.shape[1], self.pixels.shape[2]
 
+    def __deepcopy__(self, memo: object) -> Images:
+        """Return the same images: nothing changes them, and a copy would leave the memory map."""
+        return self
+
     def __len__(self) -> int:
         return len(self.pixels)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recshield.core.errors import BadValue
 from recshield.core.extractors import Extractor
 from recshield.core.interfaces import Recommender
-from recshield.core.settings import IMAGE_CHUNK
+from recshield.core.seeds import generator
+from recshield.core.settings import IMAGE_CHUNK, SHARE_USERS
 from recshield.core.surfaces import Budget, Surface, View
 from recshield.data.images import Images
 
@@ -139,3 +143,26 @@ def clean_values(model: Recommender, surface: str, rows: Tensor) -> Tensor:
 def device_of(model: Recommender, surface: str) -> torch.device:
     """Return where the values of a surface lie."""
     return pictures(model).features.device if surface == IMAGES else model.values(surface).device
+
+
+def visual_share(model: Recommender, users: NDArray[np.int32], device: torch.device) -> float:
+    """Return the spread of the part of the scores that comes from images over the spread of the rest.
+
+    The mean over a seeded sample of users of standard deviations over items; NaN for a model that reads no features,
+    infinite where it reads nothing else. An attack on images can move a model no more than the images do.
+
+    Args:
+        model: trained.
+        users: to draw from.
+        device: where the model lies.
+    """
+    visual = model.data.visual
+    if visual is None or all(one.name != FEATURES for one in model.surfaces):
+        return math.nan
+    order = torch.randperm(len(users), generator=generator(0, "visual share"))[:SHARE_USERS]
+    some = torch.from_numpy(users)[order.sort().values].long().to(device)
+    blind = View({FEATURES: -visual.features.to(device)})
+    with torch.no_grad():
+        whole, rest = model.score(some), model.score(some, blind)
+    seen, unseen = (part.double().std(dim=1).mean() for part in (whole - rest, rest))
+    return float(seen / unseen) if float(unseen) > 0 else math.inf

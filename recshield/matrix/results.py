@@ -18,6 +18,7 @@ from recshield.data.visual import FEATURES
 from recshield.evaluation.background import Background
 from recshield.evaluation.effect import relative_change
 from recshield.evaluation.metrics import Figure, MetricAtK
+from recshield.matrix import pictures
 from recshield.matrix.cells import Cell
 from recshield.matrix.ensembles import joined, worst
 from recshield.matrix.executors import Outcome
@@ -50,6 +51,8 @@ class Results:
         curves: one row per look at a model in training: step, rows looked at, epoch, quantity, value.
         metrics: as asked for; the first is the main one.
         aggregates: those of them whose figure is no mean of values per user.
+        pictures: one row per attacked image that is kept to look at, columns `PICTURE_COLUMNS`.
+        picture_files: name of a picture's file -> where it lies, or its pixels.
         perturbations: cell -> file.
     """
 
@@ -61,6 +64,8 @@ class Results:
     curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CURVE_COLUMNS)))
     perturbations: dict[str, Path] = field(default_factory=dict)
     aggregates: tuple[str, ...] = ()
+    pictures: pd.DataFrame = field(default_factory=lambda: pictures.table([]))
+    picture_files: dict[str, Path | NDArray[np.uint8]] = field(default_factory=dict)
     _values: dict[str, pd.DataFrame] = field(default_factory=dict)
     _facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -105,9 +110,9 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
     # An ensemble's cell is made of its members' cells, which therefore come first.
     for cell in sorted(plan.cells, key=lambda one: bool(plan.members[one.id])):
         behind, clean = plan.steps_of[cell.id], plan.steps_of[cell.clean().id]
-        keys = [key for key in (behind.data, behind.train, behind.attack, behind.measure, clean.measure) if key]
+        keys = {behind.data, behind.train, behind.attack, behind.measure, clean.measure}
         members = plan.members[cell.id]
-        if any(key in outcome.failed for key in keys) or not all(one in noted for one in members):
+        if keys & set(outcome.failed) or not all(one in noted for one in members):
             continue
         data, test = folds[cell.fold]
         trained = store.need(behind.train).facts
@@ -124,8 +129,8 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
         measured = store.need(behind.measure)
         ranks = load_ranks(measured, test, backgrounds[cell.fold])
         if measured.facts["is_realised"]:
-            held = load_ranks(measured, test, backgrounds[cell.fold], BITS)
-            realised[cell.id] = {str(metric): metric.measure(held) for metric in metrics}
+            bits = load_ranks(measured, test, backgrounds[cell.fold], BITS)
+            realised[cell.id] = {str(metric): metric.measure(bits) for metric in metrics}
         firsts[cell.id] = np.minimum.reduceat(ranks.ranks, ranks.indptr[:-1])
         figures[cell.id] = {str(metric): metric.measure(ranks) for metric in metrics}
         attack = store.need(behind.attack) if behind.attack else None
@@ -133,7 +138,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
             results.perturbations[cell.id] = attack.file("delta.safetensors")
         attacked = _attack_facts(attack.facts if attack else {})
         attacked |= _image_facts(attack.facts if attack else {}, figures[cell.id], realised.get(cell.id, {}), names[0])
-        measured_facts = {key: measured.facts[key] for key in ("score_hash", "population")}
+        measured_facts = {key: measured.facts[key] for key in ("score_hash", "population", "visual_share")}
         noted[cell.id] = attacked | measured_facts | shared
     if not noted:
         return results
@@ -143,7 +148,25 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
     results.table = _table(in_order, figures, realised, metrics)
     results.timings = _timings(plan, store, outcome)
     results.curves = _curves(plan, store, outcome)
+    _picture(
+        results, [cell for cell in plan.cells if cell.id in realised and cell.id in results.perturbations], plan, store
+    )
     return results
+
+
+def _picture(results: Results, cells: Sequence[Cell], plan: Plan, store: Store) -> None:
+    """Note the pictures of cells whose images were attacked."""
+    rows: list[dict[str, Any]] = []
+    for cell in cells:
+        behind, clean = plan.steps_of[cell.id], plan.steps_of[cell.clean().id]
+        data, test = load_data(store.need(behind.data))
+        both = (load_ranks(store.need(clean.measure), test), load_ranks(store.need(behind.measure), test, None, BITS))
+        attack = store.need(behind.attack)
+        own = pictures.seen(cell.id, *both, attack, data.item_ids)
+        images = plan.steps[behind.attack].spec["system"]["visual"]["images"]
+        pictures.copy(own, attack, store.need(images), results.picture_files)
+        rows += own
+    results.pictures = pictures.table(rows)
 
 
 def _note(cell: Cell, plan: Plan) -> dict[str, Any]:

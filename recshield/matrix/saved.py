@@ -12,18 +12,24 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from safetensors import safe_open
 
 from recshield.core import settings
 from recshield.core.errors import BadData, OutputRefused
 from recshield.evaluation.metrics import written
+from recshield.matrix import pictures
+from recshield.matrix.pictures import PICTURE_COLUMNS
 from recshield.matrix.results import COLUMNS, CURVE_COLUMNS, Results
 from recshield.matrix.sampling import write_sample
 
-FORMAT = "recshield-run-2"
-_TABLES = ("results", "per_user", "steps", "timings", "curves", "verdicts")
+FORMAT = "recshield-run-3"
+_TABLES = ("results", "per_user", "steps", "timings", "curves", "verdicts", "pictures")
+_PICTURES = "pictures"
+_PICTURE_NAME = re.compile(r"(clean|[0-9a-f]{12})-\d{1,10}\.png")
 _CELL = re.compile(r"[0-9a-f]{12}")
 #: Columns without which a table cannot be shown or judged.
 _NEEDED: dict[str, tuple[str, ...]] = {
@@ -36,6 +42,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
         "state_after", "selection", "score_hash", "population", "n_users",
     ),
     "curves": CURVE_COLUMNS,
+    "pictures": PICTURE_COLUMNS,
     "timings": ("label", "seconds", "is_reused", "peak_host_bytes", "peak_device_bytes"),
     "verdicts": ("cell", "number", "check", "is_required", "verdict", "sentence", "figures"),
 }  # fmt: skip
@@ -48,7 +55,7 @@ def check_target(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()) and not _is_run(out):
         raise OutputRefused(f"{out} is not empty and holds no run; name another folder, or empty it")
     if out.is_dir():
-        known = {f"{name}.parquet" for name in _TABLES} | {"manifest.json", "perturbations"}
+        known = {f"{name}.parquet" for name in _TABLES} | {"manifest.json", "perturbations", _PICTURES}
         others = sorted(path.name for path in out.iterdir() if path.name not in known)
         if others:
             raise OutputRefused(
@@ -75,11 +82,14 @@ def write(out: Path, results: Results, verdicts: pd.DataFrame, manifest: dict[st
     draft, old = (out.with_name(f".{out.name}.{kind}-{mark}") for kind in ("new", "old"))
     try:
         draft.mkdir(parents=True)
-        frames = (results.table, results.per_user, results.steps, results.timings, results.curves, verdicts)
+        frames = (
+            results.table, results.per_user, results.steps, results.timings, results.curves, verdicts, results.pictures
+        )  # fmt: skip
         for name, frame in zip(_TABLES, frames, strict=True):
             frame.to_parquet(draft / f"{name}.parquet", index=False)
         (draft / "perturbations").mkdir()
         _write_perturbations(draft / "perturbations", results)
+        pictures.write(draft / _PICTURES, results.picture_files)
         asked = {"metrics": list(results.metrics), "aggregates": list(results.aggregates)}
         text = json.dumps(manifest | asked, indent=1, sort_keys=True, default=str)
         (draft / "manifest.json").write_text(text + "\n", encoding="utf-8")
@@ -99,6 +109,7 @@ def write(out: Path, results: Results, verdicts: pd.DataFrame, manifest: dict[st
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
     results.perturbations = _perturbations(out, results.steps)
+    results.picture_files = _picture_files(out, results.pictures)
     return out
 
 
@@ -135,6 +146,17 @@ def _perturbations(folder: Path, steps: pd.DataFrame) -> dict[str, Path]:
         path = folder / "perturbations" / f"{cell}.safetensors"
         if path.is_file():
             found[str(cell)] = path
+    return found
+
+
+def _picture_files(folder: Path, rows: pd.DataFrame) -> dict[str, Path | NDArray[np.uint8]]:
+    """Return the picture files of a run, or raise BadData where a name is none of ours or a file is not there."""
+    found: dict[str, Path | NDArray[np.uint8]] = {}
+    for name in sorted({*rows["clean"], *rows["attacked"]}):
+        path = folder / _PICTURES / str(name)
+        if not _PICTURE_NAME.fullmatch(str(name)) or not path.is_file() or path.is_symlink():
+            raise BadData.at(folder, None, f"its picture '{name}' is not there", "run the matrix again")
+        found[str(name)] = path
     return found
 
 
@@ -218,5 +240,7 @@ def read(folder: Path) -> tuple[Results, pd.DataFrame, dict[str, Any]]:
         frames["curves"],
         _perturbations(folder, frames["steps"]),
         tuple(aggregates),
+        frames["pictures"],
+        _picture_files(folder, frames["pictures"]),
     )
     return results, frames["verdicts"], manifest

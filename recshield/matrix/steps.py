@@ -28,7 +28,7 @@ from recshield.core.surfaces import Budget, Delta, View
 from recshield.data.catalogue import DataSource
 from recshield.data.ids import pack
 from recshield.data.interactions import HeldOut
-from recshield.data.visual import FEATURES, IMAGES
+from recshield.data.visual import FEATURES, IMAGES, visual_share
 from recshield.evaluation.background import Background
 from recshield.evaluation.ranking import Extras, Ranks, rank
 from recshield.matrix import fitting, visuals
@@ -223,7 +223,12 @@ def _measure(spec: Mapping[str, Any], store: Store, context: Context, folder: Pa
         score_hash = score_hash or ranks.score_hash
     save_arrays(arrays, folder / "ranks.safetensors")
     population = hashlib.blake2b(test.users.tobytes() + test.indptr.tobytes() + test.items.tobytes(), digest_size=16)
-    return {"score_hash": score_hash, "population": population.hexdigest(), "is_realised": BITS in views}
+    return {
+        "score_hash": score_hash,
+        "population": population.hexdigest(),
+        "is_realised": BITS in views,
+        "visual_share": visual_share(model, test.users, device) if not spec["attack"] else math.nan,
+    }
 
 
 def _views(spec: Mapping[str, Any], model: Recommender, store: Store, device: torch.device) -> dict[str, View]:
