@@ -65,7 +65,7 @@ def sheet(results: Results) -> tuple[Image.Image, int]:
     for place, row in enumerate(rows):
         top = 2 * _MARGIN + _LINE + place * height
         both = [_read(results.picture_files[str(row[kind])]) for kind in ("clean", "attacked")]
-        change = Image.fromarray(amplified(*(np.asarray(one) for one in both)))
+        change = Image.fromarray(amplified(np.asarray(both[0]), np.asarray(both[1])))
         for column, one in enumerate((*both, change)):
             made.paste(_fitted(one), (_MARGIN + column * (_SIDE + _MARGIN), top))
         facts = results.facts(str(row["cell"])) or {}

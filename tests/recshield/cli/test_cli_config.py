@@ -81,7 +81,7 @@ def test_typed_options_win_over_the_file(tmp_path: Path) -> None:
         ("- mf\n", 1, "it holds no options; write OPTION: VALUE"),
         ("models: !!python/object/apply:os.system ['true']\n", 1, "no YAML (could not determine a constructor"),
         ("models: mf\nmodels: amf\n", 2, "option 'models' stands in line 1, too; give it once"),
-        ("seeds: true\n", 1, "seeds is 'true': input should be a valid integer"),
+        ("seeds: true\n", 1, "seeds 'true' cannot be read; write whole numbers, comma separated"),
         ("seeds: [0, x]\n", 1, "seeds is 'x': input should be a valid integer"),
     ],
 )
@@ -105,7 +105,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_wrong_typed_option_is_named() -> None:
-    with pytest.raises(BadValue, match="seeds is 'x': input should be a valid integer"):
+    with pytest.raises(BadValue, match="seeds '0,x' cannot be read; write whole numbers, comma separated"):
         merged(None, {"models": "mf", "seeds": "0,x"})
 
 
