@@ -61,6 +61,8 @@ class Results:
     aggregates: tuple[str, ...] = ()
     _values: dict[str, pd.DataFrame] = field(default_factory=dict)
     _facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: Tables that are derived from the figures and made once, by name.
+    derived: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     def facts(self, cell: str) -> dict[str, Any] | None:
         """Return everything noted about a cell, or None where the run does not hold it."""
