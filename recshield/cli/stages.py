@@ -40,7 +40,7 @@ def train(
         "set": set_, "select": select, "every": every, "patience": patience,
     }  # fmt: skip
     asked = merged(None, options.typed(given)).request()
-    for name in ("attacks", "defenses", "budget", "goal", "metrics", "controls", "curve"):
+    for name in ("attacks", "defenses", "budget", "goal", "metrics", "controls", "audit", "curve"):
         del asked[name]
     models = asked.pop("models")
     _only_one(models, "system")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from recshield.matrix.results import Results
 
-#: What cells that differ in nothing but their seed have in common.
-SAME = ("fold", "system", "attack", "surface", "goal", "stage", "norm", "eps_text")
+#: What cells that differ in nothing but their seed have in common; a control may spell its system otherwise.
+SAME = ("fold", "model", "defense", "attack", "surface", "goal", "stage", "norm", "eps_text")
 Key = tuple[Any, ...]
 
 

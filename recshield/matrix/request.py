@@ -70,3 +70,4 @@ class Request:
     curve_metrics: tuple[str, ...] = ()
     imports: Mapping[str, Import] = field(default_factory=dict)  # identity of a training -> its weights
     extras: Extras = NOTHING
+    is_full: bool = False  # plan the cells of a full audit

@@ -86,10 +86,9 @@ def _twin(pool: Pool, every: dict[Any, Pool]) -> Pool | None:
     """Return the same attack on the undefended system, or None."""
     if pool.facts["defense"] == "none":
         return None
-    same = [place for place, name in enumerate(SAME) if name != "system"]
+    same = [place for place, name in enumerate(SAME) if name != "defense"]
     for other in every.values():
-        is_base = other.facts["defense"] == "none" and other.facts["model"] == pool.facts["model"]
-        if is_base and all(other.key[place] == pool.key[place] for place in same):
+        if other.facts["defense"] == "none" and all(other.key[place] == pool.key[place] for place in same):
             return other
     return None
 

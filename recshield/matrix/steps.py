@@ -31,7 +31,9 @@ from recshield.matrix import fitting
 from recshield.matrix.budgets import Eps
 from recshield.matrix.fitting import hash_all, load_system, load_systems, part_of
 from recshield.matrix.loading import Context, load_data
+from recshield.matrix.pipeline import path_facts
 from recshield.matrix.plan import Step
+from recshield.matrix.scoring import Watched
 from recshield.matrix.store import Entry, Store
 from recshield.matrix.systems import make
 from recshield.matrix.victims import TrainedVictim, degrade_pairs, oracle_pairs
@@ -125,6 +127,7 @@ def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Pat
     save_tensors(held, folder / "delta.safetensors", metadata=spanned)
     named = getattr(attack, "loss", "")
     loss = named if named in LOSSES else ""
+    facts |= path_facts(model, pairs, delta, loss, victim.device)
     return facts | {
         "eps": eps,
         "mean_clean_norm": own_norm,
@@ -188,15 +191,14 @@ def _measure(spec: Mapping[str, Any], store: Store, context: Context, folder: Pa
     view = model.lower(view)
     device = torch.device(context.device)
     extras = Extras.of(spec["extras"])
-    ranks = rank(
-        lambda users: model.score(users, view), data.train, test, device=device, is_hashed=spec["hash"], extras=extras
-    )
+    watched = Watched(lambda users: model.score(users, view), test)
+    ranks = rank(watched, data.train, test, device=device, is_hashed=spec["hash"], extras=extras)
     arrays = {"ranks": ranks.ranks, "candidates": ranks.candidates}
     arrays |= {f"sampled/{n}": held for n, held in ranks.sampled.items()}
     arrays |= {} if ranks.lists is None else {"lists": ranks.lists}
     save_arrays(arrays, folder / "ranks.safetensors")
     population = hashlib.blake2b(test.users.tobytes() + test.indptr.tobytes() + test.items.tobytes(), digest_size=16)
-    return {"score_hash": ranks.score_hash, "population": population.hexdigest()}
+    return {"score_hash": ranks.score_hash, "population": population.hexdigest()} | watched.facts()
 
 
 def load_ranks(entry: Entry, test: HeldOut, background: Background | None = None) -> Ranks:
@@ -207,3 +209,8 @@ def load_ranks(entry: Entry, test: HeldOut, background: Background | None = None
     sampled = {int(name.removeprefix("sampled/")): one for name, one in held.items() if name.startswith("sampled/")}
     full = (test.users, test.indptr, test.items, held["ranks"], held["candidates"])
     return Ranks(*full, entry.facts["score_hash"], held.get("lists"), sampled, background)
+
+
+def load_lists(entry: Entry) -> NDArray[np.int32] | None:
+    """Return the lists that a measure step kept, (n_evaluated, K); None where it kept none."""
+    return load_arrays(entry.file("ranks.safetensors")).get("lists")
