@@ -62,7 +62,7 @@ class Check(ABC):
         return True
 
     def judge_run(self, results: Results, verdicts: Mapping[str, str]) -> Finding | None:
-        """Return what it finds on the run as a whole, None where it finds nothing to say; verdict of each cell given."""
+        """Return what it finds on the run as a whole, from the verdict of each cell; None: nothing to say."""
         return None
 
     @abstractmethod

@@ -75,7 +75,7 @@ class Adaptive(Check):
 
 def _path_gap(facts: Facts) -> float:
     """Return the relative difference of the two losses, NaN where they were not noted."""
-    one, other = facts.get("path_loss", math.nan), facts.get("path_score", math.nan)
+    one, other = float(facts.get("path_loss", math.nan)), float(facts.get("path_score", math.nan))
     return abs(one - other) / max(abs(other), 1e-6)
 
 

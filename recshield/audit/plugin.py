@@ -19,6 +19,6 @@ def recshield_checks() -> list[type[Check]]:
     """Return the checks."""
     return [
         Threat, BudgetKept, EqualBudget, EpsZero, Monotone, IterationHelps, BeatsNoise, CleanCost, AttackWorks,
-        Leakage, SamePopulation, NotScale, Saturates, Converged, BlackBelowWhite, GradientsAlive, Deterministic, Adaptive,
-        WorstCase, HeldOut, Realisable, Power,
+        Leakage, SamePopulation, NotScale, Saturates, Converged, BlackBelowWhite, GradientsAlive, Deterministic,
+        Adaptive, WorstCase, HeldOut, Realisable, Power,
     ]  # fmt: skip

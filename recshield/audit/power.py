@@ -40,11 +40,15 @@ class Power(Check):
         figures = {key: float(against_clean[key]) for key in ("difference", "low", "high", "p_holm", "p_bh", "d_z")}
         if flips:
             return Finding(WARN, "; ".join(_flip(pd.Series(row)) for row in flips), figures)
-        said = "no effect beyond chance" if against_clean["verdict"] == ALIKE else f"{against_clean['verdict']} than clean"
+        said = (
+            "no effect beyond chance" if against_clean["verdict"] == ALIKE else f"{against_clean['verdict']} than clean"
+        )
         over = f"{against_clean['n_users']} users, {against_clean['n_seeds']} seed"
         over += "s" if against_clean["n_seeds"] > 1 else ""
         p_value, count = against_clean["p_holm"], len(tests)
-        sentence = f"{said}: {against_clean['difference']:+.4f} [{against_clean['low']:+.4f}, {against_clean['high']:+.4f}]"
+        sentence = (
+            f"{said}: {against_clean['difference']:+.4f} [{against_clean['low']:+.4f}, {against_clean['high']:+.4f}]"
+        )
         return Finding(PASS, f"{sentence} over {over}; p {p_value:.2g} after Holm over {count} tests", figures)
 
     def judge_run(self, results: Results, verdicts: Mapping[str, str]) -> Finding | None:
@@ -77,6 +81,8 @@ def _flip(row: pd.Series) -> str:
     by_word: dict[str, list[str]] = defaultdict(list)
     for seed, word in json.loads(row["seed_verdicts"]).items():
         by_word[word].append(seed)
-    told = ", ".join(f"{word} in seed{'s' if len(seeds) > 1 else ''} {' '.join(seeds)}" for word, seeds in by_word.items())
+    told = ", ".join(
+        f"{word} in seed{'s' if len(seeds) > 1 else ''} {' '.join(seeds)}" for word, seeds in by_word.items()
+    )
     against = "clean" if row["kind"] == "attack" else row["system_a"]
     return f"against {against} it flips between seeds: {told}"

@@ -20,9 +20,7 @@ _ROW = ("model", "defense", "surface", "goal", "stage", "norm", "eps_text", "see
 def _beside(facts: Facts, results: Results) -> list[dict[str, Any]]:
     """Return the other attacks on the same system at the same budget, controls included."""
     return [
-        one
-        for one in results.cells()
-        if one["cell"] != facts["cell"] and all(one[key] == facts[key] for key in _ROW)
+        one for one in results.cells() if one["cell"] != facts["cell"] and all(one[key] == facts[key] for key in _ROW)
     ]
 
 

@@ -11,7 +11,8 @@ import typer
 def audit(
     run: Annotated[Path, typer.Argument(help="Folder that `recshield matrix` wrote.")],
     fail_on: Annotated[
-        str, typer.Option("--fail-on", metavar="VERDICT", help="Exit with 1 from this verdict on: warn, unproven or fail.")
+        str,
+        typer.Option("--fail-on", metavar="VERDICT", help="Exit with 1 from this verdict on: warn, unproven or fail."),
     ] = "",
     json_: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:

@@ -12,7 +12,9 @@ from recshield.cli import options
 
 def compare(
     run: Annotated[Path, typer.Argument(help="Folder that `recshield matrix` wrote.")],
-    a: Annotated[str, typer.Argument(metavar="A", help="A system of the run, or an attack; `none` is the clean figure.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="A system of the run, or an attack; `none` is the clean figure.")
+    ],
     b: Annotated[str, typer.Argument(metavar="B", help="Another one; figures are B minus A.")],
     metric: Annotated[str, typer.Option(metavar="METRIC", help="For example ndcg@100. [default: the main one]")] = "",
     system: Annotated[str, typer.Option(help="Whom two attacks are compared on.")] = "",

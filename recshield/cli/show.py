@@ -12,6 +12,9 @@ def show(
     run: Annotated[Path, typer.Argument(help="Folder that `recshield matrix` wrote.")],
     timings: Annotated[bool, typer.Option("--timings", help="Print seconds and memory per step.")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="Print the learning curves.")] = False,
+    effects: Annotated[
+        bool, typer.Option("--effects", help="Print who falls how far, who is harmed, and which groups lose what.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the figures and verdicts as JSON.")] = False,
 ) -> None:
     """Print a saved run."""
@@ -27,6 +30,12 @@ def show(
         return
     console = Console()
     terminal.show(console, made.table, made.verdicts, made.manifest)
+    if effects:
+        from recshield.matrix.effects import effects as found
+        from recshield.matrix.effects import metric_changes
+        from recshield.report.effects import show_effects
+
+        show_effects(console, found(made.results), metric_changes(made.results))
     if timings:
         terminal.show_timings(console, made.timings)
     if curves:

@@ -181,7 +181,9 @@ def _one(found: Sequence[Pool], asked: Asked, is_clean: bool) -> Pool:
     for key, option in _NARROWING.items():
         values = list(dict.fromkeys(str(pool.facts[key]) for pool in kept))
         if len(values) > 1:
-            raise BadValue(f"several figures of {kept[0].facts['system']} fit: {', '.join(values)}; choose with {option}")
+            raise BadValue(
+                f"several figures of {kept[0].facts['system']} fit: {', '.join(values)}; choose with {option}"
+            )
     return kept[0]
 
 

@@ -68,12 +68,7 @@ class Plan:
         return [cell for cell in self.cells if not cell.is_control]
 
 
-def nothing(cell: Cell, is_member: bool) -> Mapping[str, Cell]:
-    """Ask for no other cell."""
-    return {}
-
-
-def plan(request: Request, needs: Needs, further: Needs = nothing) -> Plan:
+def plan(request: Request, needs: Needs, further: Needs | None = None) -> Plan:
     """Return the cells and steps of a request, controls that `needs` asks for included.
 
     Cells that `further` asks for are planned for a full audit alone; where a run happens to hold them, they serve.
@@ -94,7 +89,7 @@ def plan(request: Request, needs: Needs, further: Needs = nothing) -> Plan:
     members = [(one, True) for cell in mains for one in cell.members() if one.id not in held]
     for cell, is_member in [*((cell, False) for cell in mains), *members]:
         wanted = dict(needs(cell, is_member)) if cell.attack else {}
-        more = dict(further(cell, is_member)) if cell.attack else {}
+        more = dict(further(cell, is_member)) if further and cell.attack else {}
         made.needs[cell.id] = {role: other.id for role, other in (wanted | more).items()}
         wanted |= more if request.is_full else {}
         for other in wanted.values() if request.has_controls else ():

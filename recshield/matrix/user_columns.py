@@ -1,4 +1,4 @@
-"""What per_user.parquet says of a user beside rank and metrics: activity, popularity of the test items, list overlap."""
+"""What per_user.parquet says of a user beside rank and metrics: activity, test items of the head, kept lists."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from recshield.evaluation.background import ACTIVITY, Background
 from recshield.evaluation.ranking import Ranks
 
-#: Columns that are no metric, in order. activity: third by training rows; head_share: share of the user's test items
-#: that are of the short head; overlap: share of the clean list that is in the attacked one, NaN where no lists are kept.
+#: Columns that are no metric. activity: third by training rows; head_share: share of the user's test items that are of
+#: the short head; overlap: share of the clean list that the attacked one holds, too, NaN where no lists are kept.
 USER_COLUMNS = ("activity", "head_share", "overlap")
 
 
@@ -20,7 +20,7 @@ def groups(ranks: Ranks, background: Background) -> dict[str, Any]:
     """Return activity and head_share of the evaluated users; the same for every cell of a fold."""
     is_head = background.is_head[ranks.items].astype(np.float64)
     share = np.add.reduceat(is_head, ranks.indptr[:-1]) / np.diff(ranks.indptr)
-    activity = pd.Categorical.from_codes(background.activity.astype(np.int8), list(ACTIVITY))
+    activity = pd.Categorical.from_codes(background.activity, pd.Index(ACTIVITY))
     return {"activity": activity, "head_share": share.astype(np.float32)}
 
 

@@ -28,15 +28,15 @@ def show_comparison(console: Console, found: Comparison) -> None:
     console.print(safe(f"{found.metric.upper()}: b - a, over the same users", "bold"))
     console.print(safe(f"  a  {found.a}"))
     console.print(safe(f"  b  {found.b}"))
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("seed", "a", "b", "b - a\n95 % interval", "relative\n95 % interval", "p t-test\nWilcoxon", "d_z\nr"):
         drawn.add_column(name, justify="left" if name == "seed" else "right", no_wrap=True)
     for row in found.rows.to_dict("records"):
         drawn.add_row(
             plain(row["seed"]), f"{row['a']:.4f}", f"{row['b']:.4f}",
             f"{row['difference']:+.4f}\n{row['low']:+.4f} to {row['high']:+.4f}",
-            f"{100 * row['relative']:+.1f} %\n{100 * row['relative_low']:+.1f} to {100 * row['relative_high']:+.1f} %",
-            f"{row['p_t']:.2g}\n{row['p_w']:.2g}", f"{row['d_z']:+.3f}\n{row['rank_biserial']:+.3f}",
+            f"{100 * row['relative']:+.1f} %\n{100 * row['relative_low']:+.1f} to {100 * row['relative_high']:+.1f}",
+            f"{row['p_t']:.2g}\n{row['p_w']:.2g}", f"{row['d_z']:+.2f}\n{row['rank_biserial']:+.2f}",
         )  # fmt: skip
     console.print(drawn)
     console.print(safe("d_z: Cohen's effect size for pairs; r: matched-pairs rank-biserial correlation", "dim"))

@@ -216,7 +216,7 @@ def show_verdicts(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame)
     names = _names(table)
     for cell, found in verdicts.groupby("cell", sort=False):
         console.print()
-        console.print(safe(names.get(cell, cell), "bold"))
+        console.print(safe(names.get(str(cell), str(cell)), "bold"))
         for row in found.to_dict("records"):
             line = Text(f"{plain(row['verdict']):>8}", style=_STYLES.get(row["verdict"], ""))
             console.print(
