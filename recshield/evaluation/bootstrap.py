@@ -160,9 +160,10 @@ def _mean(table: Values) -> float:
 
 def _interval(mean: float, drawn: Values, table: Values, confidence: float) -> Interval:
     n_users = int((~np.isnan(table)).any(axis=0).sum())
+    if math.isnan(mean):
+        return Interval(mean, math.nan, math.nan, n_users, len(table))
     if n_users < 2:  # one user says nothing of others
-        bound = math.inf if n_users else math.nan
-        return Interval(mean, -bound, bound, n_users, len(table))
+        return Interval(mean, -math.inf, math.inf, n_users, len(table))
     low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return Interval(mean, float(low), float(high), n_users, len(table))
 
@@ -196,12 +197,10 @@ def _resampled(centred: Values, resamples: int, seed: int) -> Values:
     n_users = len(centred)
     if not n_users:
         return np.full((resamples, centred.shape[1]), np.nan)
-    size, single = max(_BLOCK // n_users, 1), centred.astype(np.float32)
-    sums = [
-        _counts(n_users, min(size, resamples - start), seed, start).astype(np.float32) @ single
-        for start in range(0, resamples, size)
-    ]
-    means: Values = np.concatenate(sums).astype(np.float64) / n_users
+    size = max(_BLOCK // n_users, 1)
+    starts = range(0, resamples, size)
+    counts = (_counts(n_users, min(size, resamples - start), seed, start) for start in starts)
+    means: Values = np.concatenate([held.astype(np.float64) @ centred for held in counts]) / n_users
     return means
 
 
