@@ -23,6 +23,9 @@ __all__ = [
 
 Values = NDArray[np.float64]
 
+#: Spread over mean of differences that are all the same but for float rounding.
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -111,7 +114,7 @@ def paired(a: NDArray[np.floating], b: NDArray[np.floating]) -> Paired:
     if not len(changed):
         return Paired(0.0 if n_users else math.nan, math.nan, 1.0, 0.0, 1.0, 0.0, 0.0, n_users)
     mean, std = float(differences.mean()), float(differences.std(ddof=1)) if n_users > 1 else 0.0
-    if std > 0:
+    if std > _ROUNDING * abs(mean):
         tested = stats.ttest_1samp(differences, 0.0)
         t, p_t, d_z = float(tested.statistic), float(tested.pvalue), mean / std
     else:  # one user, or all differ by the same amount: no spread to judge by
