@@ -51,9 +51,12 @@ class Saturates(Check):
     description = "at a very large budget accuracy falls to the level of random ranking"
 
     def further_needs(self, cell: Cell) -> Mapping[str, Cell]:
-        """Return the same attack at ten times the mean norm of the rows."""
-        large = Eps(SATURATE_PERCENT, "percent")
-        return {f"{self.name}.large": cell.with_eps(large)} if _is_attack_of_some_size(cell) else {}
+        """Return the same attack at ten times the mean norm of the rows; for one step, which overshoots there, pgd."""
+        if not _is_attack_of_some_size(cell) or cell.attack is None:
+            return {}
+        is_multi = int(cell.attack.option("steps", 1)) > 1
+        there = cell if is_multi else cell.with_attack("pgd")
+        return {f"{self.name}.large": there.with_eps(Eps(SATURATE_PERCENT, "percent"))}
 
     def applies(self, facts: Facts) -> bool:
         """Gradient attacks of some size."""
@@ -69,7 +72,8 @@ class Saturates(Check):
         held = results.values(large["cell"])
         above = difference(held, np.full_like(held, chance))
         figures = {"left": float(held.mean()), "chance": chance, "clean": clean}
-        sentence = f"{held.mean():.4f} left at eps {large['eps']:.4g}, {chance:.4f} by chance, {clean:.4f} clean"
+        by = "" if large["attack_name"] == facts["attack_name"] else f" by {large['attack']}"
+        sentence = f"{held.mean():.4f} left at eps {large['eps']:.4g}{by}, {chance:.4f} by chance, {clean:.4f} clean"
         if above.is_above_zero and above.mean > _LEFT * (clean - chance):
             return Finding(FAIL, f"the attack stays weak whatever it may spend: {sentence}", figures)
         return Finding(PASS, sentence, figures)

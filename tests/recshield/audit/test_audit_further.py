@@ -83,6 +83,7 @@ def fgm(victim: Victim, eps: float, norm: str) -> dict[str, Tensor]:
 class Capped(Attack):
     """Never spends more than a little."""
 
+    steps: int = 2
     name = "capped"
     access = WHITE
 
