@@ -117,7 +117,7 @@ def test_per_user_columns_say_group_and_overlap(saved: Path) -> None:
     assert run.steps["is_repeatable"].all()
     chance = run.steps["chance"].iloc[0]
     assert run.steps["chance"].eq(chance).all()
-    assert 0 < chance < run.table.query("attack == 'none'")["clean"].min()
+    assert 0 < chance < 0.2 * run.table.query("attack == 'none' and metric == 'ndcg'")["clean"].min()
 
 
 @pytest.mark.parametrize(
