@@ -98,6 +98,7 @@ class MatrixRun:
 
     def audit(self) -> None:
         """Run the checks (again) and put each cell's verdict into the table."""
+        self.results.derived.clear()
         self.verdicts = judge(self.results)
         summary = summarise(self.verdicts)
         self.results.table["verdict"] = self.results.table["cell"].map(summary).fillna("")

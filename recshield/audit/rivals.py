@@ -11,6 +11,7 @@ import numpy as np
 from recshield.audit.check import FAIL, NOT_RUN, PASS, WARN, Check, Facts, Finding, percent, relative
 from recshield.audit.gradients import badness, lead
 from recshield.evaluation.effect import relative_change
+from recshield.matrix.grouping import is_within_budget
 from recshield.matrix.results import Results
 
 #: What attacks that stand beside each other have in common; a control's system may be spelled otherwise.
@@ -18,10 +19,9 @@ _ROW = ("model", "defense", "surface", "goal", "stage", "norm", "eps_text", "see
 
 
 def _beside(facts: Facts, results: Results) -> list[dict[str, Any]]:
-    """Return the other attacks on the same system at the same budget, controls included."""
-    return [
-        one for one in results.cells() if one["cell"] != facts["cell"] and all(one[key] == facts[key] for key in _ROW)
-    ]
+    """Return the other attacks on the same system that kept to the same budget, controls included."""
+    others = [one for one in results.cells() if one["cell"] != facts["cell"] and is_within_budget(one)]
+    return [one for one in others if all(one[key] == facts[key] for key in _ROW)]
 
 
 def _is_black_box(facts: Facts) -> bool:

@@ -15,7 +15,7 @@ from recshield.evaluation.background import ACTIVITY
 from recshield.evaluation.effect import relative_change
 from recshield.evaluation.metrics import MetricAtK, written
 from recshield.evaluation.stats import Interval, relative_intervals, seed_means, spread
-from recshield.matrix.grouping import Pool, clean_of, pools
+from recshield.matrix.grouping import Pool, clean_of, is_within_budget, pools
 from recshield.matrix.results import Results
 
 Values = NDArray[np.float64]
@@ -46,7 +46,7 @@ EFFECT_COLUMNS = {
     "harmed": "share of users whose test item leaves the top K",
     "helped": "share whose test item enters it",
     "harmed_of_hits": "the harmed as a share of those who had it in the top K",
-    "worst_case": "relative change of each user's worst over the attacks that were asked for at this budget",
+    "worst_case": "relative change of each user's worst over the attacks that were asked for and kept to this budget",
     "n_attacks": "how many those are",
     "score_shift": "prediction shift: mean change of the test items' scores, in units of the model",
     "score_shift_scaled": "the same over the standard deviation of their clean scores",
@@ -136,6 +136,7 @@ def _worst_case(before: Values, pool: Pool, attacked: Sequence[Pool], results: R
     """Return the relative change of each user's lowest value over the attacks at the same budget, seed by seed."""
     beside = [one for one in attacked if all(one.facts[key] == pool.facts[key] for key in _ROW)]
     beside = [one for one in beside if list(one.cells) == list(pool.cells)]
+    beside = [one for one in beside if one is pool or is_within_budget(one.facts)]
     lowest = np.min([one.values(results) for one in beside], axis=0)
     return {"worst_case": relative_change(float(lowest.mean()), float(before.mean())), "n_attacks": len(beside)}
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recshield.core.settings import EQUAL_NORM_TOLERANCE
 from recshield.matrix.results import Results
 
 #: What cells that differ in nothing but their seed have in common; a control may spell its system otherwise.
@@ -55,6 +56,12 @@ def described(facts: Mapping[str, Any]) -> str:
     if facts["attack"] == "none":
         return f"{facts['system']} clean{fold}"
     return f"{facts['system']} under {facts['attack']} at {facts['norm']} {facts['eps_text']}{fold}"
+
+
+def is_within_budget(facts: Mapping[str, Any]) -> bool:
+    """Return whether an attack spent what its row says; published variants that are not projected may not."""
+    spent = float(facts.get("measured_norm", 0.0))
+    return not spent > float(facts["eps"]) * (1 + EQUAL_NORM_TOLERANCE)
 
 
 def pools(results: Results, is_control: bool | None = None) -> dict[Key, Pool]:

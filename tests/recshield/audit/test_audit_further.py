@@ -295,6 +295,13 @@ def test_a_single_attack_that_beats_the_ensemble_is_told(sound: MatrixRun) -> No
     assert finding["sentence"].startswith("pgd alone takes more than the ensemble: ")
 
 
+def test_an_attack_that_spends_more_than_the_row_is_no_rival_of_the_ensemble(sound: MatrixRun) -> None:
+    cell = found(sound, "WORST-CASE", "pgd", "mf")["cell"]
+    stronger = with_values(sound, cell, np.zeros_like)
+    overspent = with_facts(stronger, "pgd", measured_norm=2.0)
+    assert found(overspent, "WORST-CASE", "auto")["verdict"] == "pass"
+
+
 def test_the_worst_case_stands_beside_the_strongest_single_attack(sound: MatrixRun) -> None:
     figures = json.loads(found(sound, "WORST-CASE", "fgsm")["figures"])
     assert figures["worst_case"] < figures["strongest"] < 0
