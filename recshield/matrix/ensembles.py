@@ -50,7 +50,7 @@ def joined(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         found[name] = sum(int(held[name]) for held in members)
     found["n_touched_rows"] = max(int(held["n_touched_rows"]) for held in members)
     found["goal_clean"] = found["goal_value"] = found["path_loss"] = found["path_score"] = math.nan
-    found["is_repeatable"] = all(bool(held["is_repeatable"]) for held in members)
+    found["is_repeatable"] = all(bool(held.get("is_repeatable", False)) for held in members)
     found["mean_score"] = found["score_spread"] = math.nan
     found["goal_values"] = json.dumps([])
     found["unknown_surfaces"] = ",".join(sorted({held["unknown_surfaces"] for held in members} - {""}))
