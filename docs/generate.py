@@ -10,6 +10,7 @@ from pathlib import Path
 from recshield.audit.judgement import checks
 from recshield.core import hookspecs, settings
 from recshield.core.registry import HOOKS
+from recshield.matrix.effects import EFFECT_COLUMNS
 from recshield.matrix.results import COLUMNS
 from recshield.report.catalogue import plugin_rows
 
@@ -70,7 +71,12 @@ def plugins() -> list[str]:
 
 def audit() -> list[str]:
     """Return the table of checks."""
-    lines = ["## Checks", "", "A cell where a required check applies and could not be run is `unproven`.", ""]
+    lines = [
+        "## Checks",
+        "",
+        "A cell where a required check applies and could not be run is `unproven`. See [checks](checks/README.md).",
+        "",
+    ]
     lines += ["| number | name | what must hold | required |", "|---|---|---|---|"]
     for check in checks():
         lines.append(
@@ -83,6 +89,18 @@ def columns() -> list[str]:
     """Return the columns of results.parquet."""
     lines = ["## Columns of results.parquet", "", "| column | meaning |", "|---|---|"]
     return [*lines, *(f"| `{name}` | {COLUMN_MEANINGS[name]} |" for name in COLUMNS), ""]
+
+
+def effects() -> list[str]:
+    """Return what `recshield show --effects` is made of."""
+    lines = [
+        "## Effects",
+        "",
+        "`recshield.matrix.effects.effects(run.results)`, one row per attacked figure, seeds pooled.",
+        "",
+    ]
+    lines += ["| column | meaning |", "|---|---|"]
+    return [*lines, *(f"| `{name}` | {meaning} |" for name, meaning in EFFECT_COLUMNS.items()), ""]
 
 
 def hooks() -> list[str]:
@@ -114,7 +132,7 @@ def page() -> str:
         "Generated from the code by `docs/generate.py`; `recshield plugins` prints the same.",
         "",
     ]
-    return "\n".join([*head, *plugins(), *audit(), *columns(), *hooks(), *defaults()]).rstrip() + "\n"
+    return "\n".join([*head, *plugins(), *audit(), *columns(), *effects(), *hooks(), *defaults()]).rstrip() + "\n"
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ class MatrixConfig(BaseModel):
     threads: int = settings.THREADS
     overrides: Annotated[Texts, Field(alias="set")] = []
     controls: str = "auto"
+    audit: str = settings.AUDIT
     select: str = ""
     every: int = settings.SELECT_EVERY
     patience: int = settings.SELECT_PATIENCE

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 import recshield
-from recshield.audit import judge, needs, summarise
+from recshield.audit import further_needs, judge, needs, summarise
 from recshield.core import settings
 from recshield.core.errors import BadValue, DeviceMissing, RecshieldError
 from recshield.core.interfaces import Goal
@@ -99,6 +99,7 @@ class MatrixRun:
 
     def audit(self) -> None:
         """Run the checks (again) and put each cell's verdict into the table."""
+        self.results.derived.clear()
         self.verdicts = judge(self.results)
         summary = summarise(self.verdicts)
         self.results.table["verdict"] = self.results.table["cell"].map(summary).fillna("")
@@ -137,6 +138,7 @@ def prepare(
     threads: int = settings.THREADS,
     overrides: Sequence[str] = (),
     controls: str = "auto",
+    audit: str = settings.AUDIT,
     select: str = "",
     every: int = settings.SELECT_EVERY,
     patience: int = settings.SELECT_PATIENCE,
@@ -146,6 +148,7 @@ def prepare(
 ) -> Prepared:
     """Check a request and plan it; raises before anything is computed. Arguments as for `run_matrix`."""
     _check(models, seeds, threads, device, controls)
+    _check_audit(audit, controls)
     if curve < 0:
         raise BadValue(f"curve {curve} is not allowed; it is a number of epochs, or 0 for no curve")
     texts = read_overrides(tuple(overrides))
@@ -178,14 +181,15 @@ def prepare(
         tuple(str(metric) for metric in wanted) if curve else (),
         imports or {},
         extras_for(wanted, data_seed),
-        _stages(stage),
+        stages=_stages(stage),
+        is_full=audit == "full",
     )
     asked = {
         "models": list(models), "attacks": list(attacks), "defenses": list(defenses), "dataset": dataset,
         "filters": list(filters), "split": split, "columns": list(source.columns),
         "budget": list(budget), "goal": list(request.goals),
         "metrics": [str(metric) for metric in wanted], "seeds": list(request.seeds), "data_seed": data_seed,
-        "device": device, "threads": threads, "set": list(overrides), "controls": controls,
+        "device": device, "threads": threads, "set": list(overrides), "controls": controls, "audit": audit,
         "select": select, "every": every, "patience": patience, "curve": curve, "stage": list(stage),
     }  # fmt: skip
     asked_side = {
@@ -193,7 +197,7 @@ def prepare(
     }  # fmt: skip
     asked |= {name: value for name, value in asked_side.items() if value}
     manifest = {"format": saved.FORMAT, "request": asked, "data": dataclasses.asdict(source)} | _machine()
-    return Prepared(plan(request, needs), wanted, Store.default(), manifest)
+    return Prepared(plan(request, needs, further_needs), wanted, Store.default(), manifest)
 
 
 def _stages(texts: Sequence[str]) -> tuple[str, ...]:
@@ -249,6 +253,13 @@ def _check(models: Sequence[str], seeds: Sequence[int], threads: int, device: st
         raise DeviceMissing(
             f"device '{device}' was asked for, but torch {torch.__version__} sees no CUDA; use --device cpu"
         )
+
+
+def _check_audit(audit: str, controls: str) -> None:
+    if audit not in ("quick", "full"):
+        raise BadValue(f"audit '{audit}' is not known; allowed: quick, full")
+    if audit == "full" and controls == "none":
+        raise BadValue("audit 'full' adds cells and controls 'none' leaves them out; give one of the two")
 
 
 def _machine() -> dict[str, Any]:
@@ -318,6 +329,7 @@ def run_matrix(
     threads: int = settings.THREADS,
     overrides: Sequence[str] | str = (),
     controls: str = "auto",
+    audit: str = settings.AUDIT,
     select: str = "",
     every: int = settings.SELECT_EVERY,
     patience: int = settings.SELECT_PATIENCE,
@@ -352,6 +364,8 @@ def run_matrix(
         threads: of each process; recorded, and part of every step's key.
         overrides: options for every use of a name, for example `["mf.epochs=50"]`.
         controls: `auto` adds the cells that the audit needs; `none` leaves them out.
+        audit: `full` adds the cells of the slower checks, too: a very large budget, doubled steps and restarts, losses
+            that no saturation starves; `quick` leaves those checks not run.
         select: metric by which epochs and choices (`eps=0.1|0.5`) are selected on validation rows; `test:METRIC` uses
             the test rows (for reproductions; the audit fails it); "" = fixed epochs.
         every: epochs between two looks at the validation rows.
@@ -381,8 +395,8 @@ def run_matrix(
         budget=_whole(budget), goal=_texts(goal),
         metrics=_texts(metrics), seeds=[seeds] if isinstance(seeds, int) else seeds, data_seed=data_seed,
         device=device, threads=threads,
-        overrides=_whole(overrides), controls=controls, select=select, every=every, patience=patience, curve=curve,
-        stage=_texts(stage),
+        overrides=_whole(overrides), controls=controls, audit=audit, select=select, every=every, patience=patience,
+        curve=curve, stage=_texts(stage),
     )  # fmt: skip
     run = execute(prepared, jobs, listener=listener)
     if out is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from recshield.audit.judgement import checks
 from recshield.cli import main
 from recshield.core import hookspecs, settings
 from recshield.core.registry import HOOKS, registry
@@ -108,6 +109,17 @@ def test_the_reference_is_up_to_date() -> None:
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
     assert made.page() == REFERENCE, "run `python docs/generate.py`"
+
+
+def test_every_check_has_a_page_that_says_what_it_means_and_what_to_do() -> None:
+    for check in checks():
+        pages = list((ROOT / "docs/checks").glob(f"{check.number:02d}-*.md"))
+        assert len(pages) == 1, f"check {check.number} {check.name} has {len(pages)} pages in docs/checks"
+        text = pages[0].read_text(encoding="utf-8")
+        assert text.startswith(f"# {check.number} {check.name}\n")
+        parts = re.findall(r"^## (.*)\n\n\S", text, re.MULTILINE)
+        assert parts == ["What it means", "The mistake behind it", "What to do"], pages[0].name
+        assert f"]({pages[0].name})" in (ROOT / "docs/checks/README.md").read_text(encoding="utf-8")
 
 
 def test_links_between_the_documents_lead_somewhere() -> None:

@@ -53,9 +53,17 @@ class Check(ABC):
         """Return the other cells it judges this one by, by role; the planner adds them."""
         return {}
 
+    def further_needs(self, cell: Cell) -> Mapping[str, Cell]:
+        """Return the cells that it needs, too, to look closer; only `--audit full` has the planner add them."""
+        return {}
+
     def applies(self, facts: Facts) -> bool:
         """Return whether it says anything about an attacked cell."""
         return True
+
+    def judge_run(self, results: Results, verdicts: Mapping[str, str]) -> Finding | None:
+        """Return what it finds on the run as a whole, from the verdict of each cell; None: nothing to say."""
+        return None
 
     @abstractmethod
     def judge(self, facts: Facts, results: Results) -> Finding:
@@ -69,6 +77,11 @@ class Check(ABC):
 def missing(what: str) -> Finding:
     """Return the finding of a check that lacks a cell."""
     return Finding(NOT_RUN, f"not run: {what} is missing; add it, or leave --controls at auto")
+
+
+def not_planned(what: str) -> Finding:
+    """Return the finding of a check that lacks a cell which only `--audit full` plans."""
+    return Finding(NOT_RUN, f"not run: {what} is missing; --audit full adds it")
 
 
 def effect(facts: Facts, results: Results) -> Effect:

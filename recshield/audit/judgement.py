@@ -15,6 +15,10 @@ from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
 
 UNPROVEN = "unproven"
+#: What stands in place of a cell where a finding is about the run as a whole.
+RUN = ""
+#: From sound to not, as a reader should take them.
+WORDS = (PASS, WARN, UNPROVEN, FAIL)
 _BADNESS = (PASS, WARN, NOT_RUN, FAIL)
 
 
@@ -31,33 +35,48 @@ def needs(cell: Cell, is_member: bool = False) -> Mapping[str, Cell]:
     return {role: other for check in asked for role, other in check.needs(cell).items()}
 
 
+def further_needs(cell: Cell, is_member: bool = False) -> Mapping[str, Cell]:
+    """Return the cells that `--audit full` adds to those of `needs`."""
+    asked = [check for check in checks() if check.of_members or not is_member]
+    if cell.members():
+        asked = [check for check in asked if not check.of_members]
+    return {role: other for check in asked for role, other in check.further_needs(cell).items()}
+
+
 def judge(results: Results) -> pd.DataFrame:
-    """Return what every check finds on every attacked cell that was asked for.
+    """Return what every check finds on every attacked cell that was asked for, and on the run as a whole.
 
     Returns:
-        One row per cell and check that applies: cell, number, check, is_required, verdict, sentence, figures (JSON).
+        One row per cell and check that applies: cell (`RUN` for the run), number, check, is_required, verdict,
+        sentence, figures (JSON).
     """
-    rows: list[dict[str, Any]] = []
+    installed, rows = checks(), []
     for facts in results.cells():
         if facts["is_control"]:
             continue
-        for check in checks():
+        for check in installed:
             found = _find(check, facts, results)
-            if found is None:
-                continue
-            rows.append(
-                {
-                    "cell": facts["cell"],
-                    "number": check.number,
-                    "check": check.name,
-                    "is_required": check.is_required,
-                    "verdict": found.verdict,
-                    "sentence": found.sentence,
-                    "figures": json.dumps(found.figures, sort_keys=True),
-                }
-            )
+            if found is not None:
+                rows.append(_row(facts["cell"], check, found))
     columns = ["cell", "number", "check", "is_required", "verdict", "sentence", "figures"]
+    by_cell = summarise(pd.DataFrame(rows, columns=columns))
+    for check in installed:
+        found = check.judge_run(results, by_cell)
+        if found is not None:
+            rows.append(_row(RUN, check, found))
     return pd.DataFrame(rows, columns=columns)
+
+
+def _row(cell: str, check: Check, found: Finding) -> dict[str, Any]:
+    return {
+        "cell": cell,
+        "number": check.number,
+        "check": check.name,
+        "is_required": check.is_required and cell != RUN,
+        "verdict": found.verdict,
+        "sentence": found.sentence,
+        "figures": json.dumps(found.figures, sort_keys=True),
+    }
 
 
 def _find(check: Check, facts: Facts, results: Results) -> Finding | None:
@@ -84,8 +103,17 @@ def _find(check: Check, facts: Facts, results: Results) -> Finding | None:
 def summarise(verdicts: pd.DataFrame) -> dict[str, str]:
     """Return cell -> verdict: fail, else unproven (a required check was not run), else warn, else pass."""
     summary = {}
-    for cell, found in verdicts.groupby("cell", sort=False):
+    for cell, found in verdicts[verdicts["cell"] != RUN].groupby("cell", sort=False):
         is_unproven = bool(((found["verdict"] == NOT_RUN) & found["is_required"]).any())
         words = set(found["verdict"])
         summary[str(cell)] = FAIL if FAIL in words else UNPROVEN if is_unproven else WARN if WARN in words else "pass"
     return summary
+
+
+def reached(verdicts: pd.DataFrame, level: str) -> list[str]:
+    """Return the cells, `RUN` for the run as a whole, whose verdict is at least as bad as one of `WORDS[1:]`."""
+    worst = summarise(verdicts)
+    whole = set(verdicts[verdicts["cell"] == RUN]["verdict"])
+    worst |= {RUN: FAIL if FAIL in whole else WARN if WARN in whole else PASS}
+    least = WORDS.index(level)
+    return [cell for cell, word in worst.items() if WORDS.index(word) >= least]

@@ -46,6 +46,10 @@ def matrix(
         str | None,
         typer.Option(help="auto: add the cells that the audit needs; none: leave them out. [default: auto]"),
     ] = None,
+    audit: Annotated[
+        str | None,
+        typer.Option(help="quick or full: full adds the cells of the slower checks, too. [default: quick]"),
+    ] = None,
     select: options.Select = None,
     every: options.Every = None,
     patience: options.Patience = None,
@@ -81,8 +85,9 @@ def matrix(
         "models": models, "attacks": attacks, "defenses": defenses, "dataset": dataset, "data_dir": data_dir,
         "columns": columns, "filter": filter_, "split": split, "budget": budget, "goal": goal, "metrics": metrics,
         "seeds": seeds, "data_seed": data_seed, "device": device, "threads": threads, "set": set_,
-        "controls": controls, "select": select, "every": every, "patience": patience, "curve": curve, "stage": stage,
-        "images": images, "image_size": image_size, "categories": categories, "skip_bad_images": skip_bad_images,
+        "controls": controls, "audit": audit, "select": select, "every": every, "patience": patience, "curve": curve,
+        "stage": stage, "images": images, "image_size": image_size, "categories": categories,
+        "skip_bad_images": skip_bad_images,
     }  # fmt: skip
     asked = merged(config, options.typed(given))
     prepared = run.prepare(**asked.request())

@@ -15,6 +15,9 @@ def show(
     images: Annotated[
         Path | None, typer.Option("--images", metavar="FILE.png", help="Save a sheet of attacked images.")
     ] = None,
+    effects: Annotated[
+        bool, typer.Option("--effects", help="Print who falls how far, who is harmed, and which groups lose what.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the figures and verdicts as JSON.")] = False,
 ) -> None:
     """Print a saved run."""
@@ -35,6 +38,12 @@ def show(
         return
     console = Console()
     terminal.show(console, made.table, made.verdicts, made.manifest)
+    if effects:
+        from recshield.matrix.effects import effects as found
+        from recshield.matrix.effects import metric_changes
+        from recshield.report.effects import show_effects
+
+        show_effects(console, found(made.results), metric_changes(made.results))
     if timings:
         terminal.show_timings(console, made.timings)
     if curves:

@@ -45,7 +45,7 @@ def train(
         "images": images, "image_size": image_size, "categories": categories, "skip_bad_images": skip_bad_images,
     }  # fmt: skip
     asked = merged(None, options.typed(given)).request()
-    for name in ("attacks", "defenses", "budget", "goal", "metrics", "controls", "curve"):
+    for name in ("attacks", "defenses", "budget", "goal", "metrics", "controls", "audit", "curve"):
         del asked[name]
     models = asked.pop("models")
     _only_one(models, "system")

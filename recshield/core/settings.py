@@ -61,6 +61,22 @@ EQUAL_NORM_TOLERANCE = 0.01
 CONFIDENCE = 0.95
 #: Fewest users over which a difference can be significant: the normal interval is too narrow below.
 LEAST_USERS = 20
+#: Bootstrap resamples behind an interval over users and seeds.
+RESAMPLES = 1000
+#: Fewest seeds that a claim needs (check 21).
+CLAIM_SEEDS = 5
+#: Controls that are planned: `quick` or `full`.
+AUDIT = "quick"
+#: The very large budget of check 6, in percent of the mean clean norm of the rows that the goal reads.
+SATURATE_PERCENT = 1000.0
+#: Draws of random rankings whose mean figure is the level of chance.
+CHANCE_DRAWS = 16
+#: A row whose gradient is zero counts as dead; from this share of dead rows on check 11 fails.
+ZERO_GRADIENT_SHARE = 0.01
+#: What another attack may take more, in shares of the clean figure: beyond it checks 8, 10 and 11 warn.
+EFFECT_TOLERANCE = 0.01
+#: Beyond this share they fail.
+EFFECT_LIMIT = 0.05
 
 #: Perturbations are saved whole up to this many bytes a run; beyond it, a sample and every norm.
 PERTURBATION_BYTES = 2 * 1024**3

@@ -15,6 +15,7 @@ from recshield.evaluation.exposure import (
 )
 from recshield.evaluation.metrics import Auc, HitRatio, Metric, Mrr, Ndcg
 from recshield.evaluation.novelty import FreeDiscovery, PopularityComplement
+from recshield.evaluation.parity import PopREO, PopRSP
 
 
 @hookimpl
@@ -22,4 +23,4 @@ def recshield_metrics() -> list[type[Metric]]:
     """Return the metrics."""
     accuracy: list[type[Metric]] = [HitRatio, Ndcg, Mrr, Auc, Recall, Precision, MeanAveragePrecision, F1]
     lists: list[type[Metric]] = [Coverage, UserCoverage, Gini, Entropy, AveragePopularity]
-    return [*accuracy, *lists, LongTailShare, LongTailCoverage, FreeDiscovery, PopularityComplement]
+    return [*accuracy, *lists, LongTailShare, LongTailCoverage, FreeDiscovery, PopularityComplement, PopREO, PopRSP]

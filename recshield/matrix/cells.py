@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recshield.core import specs
 from recshield.core.interfaces import LOSSES
 from recshield.matrix.budgets import Eps
 from recshield.matrix.systems import Part, ResolvedSystem, resolve_attack, resolve_system
@@ -84,6 +85,17 @@ class Cell:
             part = dataclasses.replace(part, options=options, text=f"{part.name}:loss={loss}")
         part = dataclasses.replace(part, stage=self.stage, surrogate=self.attack.surrogate if self.attack else "")
         return dataclasses.replace(self, attack=part, is_control=True)
+
+    def with_option(self, key: str, value: Any) -> Cell:
+        """Return the same attack with another value of one of its options."""
+        assert self.attack is not None
+        options = tuple((name, value if name == key else held) for name, held in self.attack.options)
+        spec = specs.parse(self.attack.text)
+        kept = tuple((name, text) for name, text in spec.options if name != key)
+        text = str(dataclasses.replace(spec, options=(*kept, (key, str(value)))))
+        return dataclasses.replace(
+            self, attack=dataclasses.replace(self.attack, options=options, text=text), is_control=True
+        )
 
     def members(self) -> tuple[Cell, ...]:
         """Return the cells of an ensemble's members; empty for any other attack."""

@@ -49,7 +49,9 @@ def joined(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in ("n_bad_values", "n_queries"):
         found[name] = sum(int(held[name]) for held in members)
     found["n_touched_rows"] = max(int(held["n_touched_rows"]) for held in members)
-    found["goal_clean"] = found["goal_value"] = math.nan
+    found["goal_clean"] = found["goal_value"] = found["path_loss"] = found["path_score"] = math.nan
+    found["is_repeatable"] = all(bool(held.get("is_repeatable", False)) for held in members)
+    found["mean_score"] = found["score_spread"] = math.nan
     found["goal_values"] = json.dumps([])
     found["unknown_surfaces"] = ",".join(sorted({held["unknown_surfaces"] for held in members} - {""}))
     found["access"] = "+".join(sorted({part for held in members for part in str(held["access"]).split("+")}))

@@ -76,8 +76,10 @@ class Plan:
         return [cell for cell in self.cells if not cell.is_control]
 
 
-def plan(request: Request, needs: Needs) -> Plan:
+def plan(request: Request, needs: Needs, further: Needs | None = None) -> Plan:
     """Return the cells and steps of a request, controls that `needs` asks for included.
+
+    Cells that `further` asks for are planned for a full audit alone; where a run happens to hold them, they serve.
 
     Raises:
         BadValue: two goals or sizes that cannot be; nothing can be measured.
@@ -94,8 +96,10 @@ def plan(request: Request, needs: Needs) -> Plan:
     mains = list(held.values())
     members = [(one, True) for cell in mains for one in cell.members() if one.id not in held]
     for cell, is_member in [*((cell, False) for cell in mains), *members]:
-        wanted = needs(cell, is_member) if cell.attack else {}
-        made.needs[cell.id] = {role: other.id for role, other in wanted.items()}
+        wanted = dict(needs(cell, is_member)) if cell.attack else {}
+        more = dict(further(cell, is_member)) if further and cell.attack else {}
+        made.needs[cell.id] = {role: other.id for role, other in (wanted | more).items()}
+        wanted |= more if request.is_full else {}
         for other in wanted.values() if request.has_controls else ():
             for one in (other, other.clean()):
                 held.setdefault(one.id, dataclasses.replace(one, is_control=True))

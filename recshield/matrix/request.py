@@ -71,3 +71,4 @@ class Request:
     imports: Mapping[str, Import] = field(default_factory=dict)  # identity of a training -> its weights
     extras: Extras = NOTHING
     stages: tuple[str, ...] = (settings.STAGE,)
+    is_full: bool = False  # plan the cells of a full audit

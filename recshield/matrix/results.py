@@ -14,18 +14,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recshield.core.surfaces import family
-from recshield.data.visual import FEATURES
 from recshield.evaluation.background import Background
 from recshield.evaluation.effect import relative_change
 from recshield.evaluation.metrics import Figure, MetricAtK
+from recshield.evaluation.ranking import Ranks
 from recshield.matrix import pictures
 from recshield.matrix.cells import Cell
+from recshield.matrix.chance import chance_level
 from recshield.matrix.ensembles import joined, worst
 from recshield.matrix.executors import Outcome
 from recshield.matrix.loading import load_data
 from recshield.matrix.plan import Plan
-from recshield.matrix.steps import BITS, load_ranks
+from recshield.matrix.steps import BITS, load_lists, load_ranks
 from recshield.matrix.store import Store
+from recshield.matrix.systems import Part, is_fitted, make
+from recshield.matrix.user_columns import groups, overlap
+from recshield.training.objectives import Adversarial, ModelLoss
 
 #: Columns of results.parquet, in order; one row per cell and metric.
 COLUMNS = (
@@ -34,6 +38,16 @@ COLUMNS = (
     "relative_change", "attacked_8bit", "relative_change_8bit", "psnr", "ssim", "n_users", "verdict", "is_control",
     "eps_text", "selected", "labels", "cell",
 )  # fmt: skip
+
+#: Facts of a measure step that steps.parquet holds.
+_MEASURED = ("score_hash", "population", "is_repeatable", "mean_score", "score_spread", "visual_share")
+
+#: Surfaces inside a model or its data pipeline, by family: no user reaches them from outside.
+INSIDE = {
+    "factors": "parameters: not realisable from outside",
+    "item_features": "features: not realisable from outside",
+    "sequence": "embeddings of a sequence: not realisable from outside",
+}
 
 #: Columns of curves.parquet.
 CURVE_COLUMNS = ("step", "label", "rows", "epoch", "quantity", "value")
@@ -45,7 +59,7 @@ class Results:
 
     Attributes:
         table: one row per cell and metric, columns `COLUMNS`.
-        per_user: one row per cell and evaluated user: rank of the first test item and every metric.
+        per_user: one row per cell and evaluated user: rank of the first test item, every metric, `USER_COLUMNS`.
         steps: one row per cell: all that the audit needs.
         timings: one row per step.
         curves: one row per look at a model in training: step, rows looked at, epoch, quantity, value.
@@ -68,6 +82,8 @@ class Results:
     picture_files: dict[str, Path | NDArray[np.uint8]] = field(default_factory=dict)
     _values: dict[str, pd.DataFrame] = field(default_factory=dict)
     _facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: Tables that are derived from the figures and made once, by name.
+    derived: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     def facts(self, cell: str) -> dict[str, Any] | None:
         """Return everything noted about a cell, or None where the run does not hold it."""
@@ -105,6 +121,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
     realised: dict[str, dict[str, Figure]] = {}
     user_ids: dict[str, NDArray[Any]] = {}
     noted: dict[str, dict[str, Any]] = {}
+    beside = _Beside(store, metrics[0])
     results = Results(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), names)
     results.aggregates = tuple(str(metric) for metric in metrics if not metric.plugin.is_mean())
     # An ensemble's cell is made of its members' cells, which therefore come first.
@@ -138,13 +155,14 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
             results.perturbations[cell.id] = attack.file("delta.safetensors")
         attacked = _attack_facts(attack.facts if attack else {})
         attacked |= _image_facts(attack.facts if attack else {}, figures[cell.id], realised.get(cell.id, {}), names[0])
-        measured_facts = {key: measured.facts[key] for key in ("score_hash", "population", "visual_share")}
+        measured_facts = {key: measured.facts[key] for key in _MEASURED}
+        beside.see(cell, ranks, clean.measure)
         noted[cell.id] = attacked | measured_facts | shared
     if not noted:
         return results
-    in_order = [noted[cell.id] for cell in plan.cells if cell.id in noted]
+    in_order = [noted[cell.id] | {"chance": beside.chances[cell.fold]} for cell in plan.cells if cell.id in noted]
     results.steps = pd.DataFrame(in_order)
-    results.per_user = _per_user([facts["cell"] for facts in in_order], firsts, figures, user_ids)
+    results.per_user = _per_user(in_order, firsts, figures, user_ids, beside)
     results.table = _table(in_order, figures, realised, metrics)
     results.timings = _timings(plan, store, outcome)
     results.curves = _curves(plan, store, outcome)
@@ -169,6 +187,29 @@ def _picture(results: Results, cells: Sequence[Cell], plan: Plan, store: Store) 
     results.pictures = pictures.table(rows)
 
 
+class _Beside:
+    """What is the same for every cell of a fold, and the overlap of each attacked cell's lists with the clean ones."""
+
+    def __init__(self, store: Store, metric: MetricAtK) -> None:
+        self.chances: dict[int, float] = {}
+        self.groups: dict[int, dict[str, Any]] = {}
+        self.overlaps: dict[str, NDArray[np.float32]] = {}
+        self._store, self._metric = store, metric
+        self._clean: tuple[str, NDArray[np.int32] | None] = ("", None)
+
+    def see(self, cell: Cell, ranks: Ranks, clean: str) -> None:
+        """Look at the ranks of a cell, `clean` being the measure step of its clean cell."""
+        if cell.fold not in self.chances:
+            self.chances[cell.fold] = chance_level(ranks, self._metric)
+            self.groups[cell.fold] = groups(ranks, ranks.known())
+        if cell.attack is None or ranks.lists is None:
+            return
+        if self._clean[0] != clean:  # the lists of one system at a time
+            self._clean = (clean, load_lists(self._store.need(clean)))
+        if self._clean[1] is not None:
+            self.overlaps[cell.id] = overlap(self._clean[1], ranks.lists)
+
+
 def _note(cell: Cell, plan: Plan) -> dict[str, Any]:
     """Return what the plan says about a cell."""
     defenses = cell.system.defenses
@@ -185,6 +226,8 @@ def _note(cell: Cell, plan: Plan) -> dict[str, Any]:
         "attack_name": attack.name if attack else "none",
         "attack_steps": int(attack.option("steps", 1)) if attack else 0,
         "attack_loss": str(attack.option("loss", "")) if attack else "",
+        "other_systems": ",".join(attack.systems().values()) if attack else "",
+        "trained_on": json.dumps(trained_on(defenses)),
         "surface": cell.target,
         "goal": cell.goal,
         "stage": cell.stage if attack else "",
@@ -198,13 +241,27 @@ def _note(cell: Cell, plan: Plan) -> dict[str, Any]:
     }
 
 
+def trained_on(defenses: Sequence[Part]) -> list[dict[str, Any]]:
+    """Return the attacks inside the training of a system: steps (0 = random directions), norm, eps and target."""
+    found = []
+    for part in defenses:
+        if not is_fitted(part) or part.systems():
+            continue
+        objective = make(part, {}).objective(ModelLoss(), part.target)
+        if isinstance(objective, Adversarial) and objective.weight > 0:
+            steps = 0 if objective.is_random else objective.steps
+            budget = objective.budget
+            found.append({"steps": steps, "norm": budget.norm, "eps": budget.eps, "target": part.target})
+    return found
+
+
 def _attack_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     def number(key: str) -> float:
         value = facts.get(key)
         return math.nan if value is None else float(value)
 
     norms = ("eps", "relative_eps", "raw_norm", "measured_norm", "mean_norm", "mean_clean_norm")
-    return {key: number(key) for key in (*norms, "goal_clean", "goal_value")} | {
+    return {key: number(key) for key in (*norms, "goal_clean", "goal_value", "path_loss", "path_score")} | {
         "zero_gradients": number("zero_gradients"),
         "goal_values": json.dumps(facts.get("goal_values", [])),
         "n_bad_values": int(facts.get("n_bad_values", 0)),
@@ -245,10 +302,8 @@ def _labels(facts: Mapping[str, Any]) -> str:
         labels.append("not projected: published variant")
     if json.loads(facts["members"]):
         labels.append("each user's worst over several attacks: not one realisable perturbation")
-    if facts["attack"] != "none" and family(facts["surface"]) == "factors":
-        labels.append("parameters: not realisable from outside")
-    if facts["attack"] != "none" and facts["surface"] == FEATURES:
-        labels.append("features: not realisable from outside")
+    if facts["attack"] != "none" and family(facts["surface"]) in INSIDE:
+        labels.append(INSIDE[family(facts["surface"])])
     if facts["stage"] == "fit":
         labels.append("trained on attacked images")
     return "; ".join(labels)
@@ -282,16 +337,20 @@ def _table(
 
 
 def _per_user(
-    cells: Sequence[str],
+    noted: Sequence[Mapping[str, Any]],
     firsts: Mapping[str, NDArray[Any]],
     figures: Mapping[str, Mapping[str, Figure]],
     user_ids: Mapping[str, NDArray[np.generic]],
+    beside: _Beside,
 ) -> pd.DataFrame:
-    frames = []
-    for cell in cells:
+    frames, cells = [], [facts["cell"] for facts in noted]
+    for facts in noted:
+        cell = facts["cell"]
         ids = user_ids[cell]
         head = {"cell": pd.Categorical([cell] * len(ids), list(cells)), "user": ids, "rank": firsts[cell]}
         held = {name: one.per_user for name, one in figures[cell].items() if one.per_user is not None}
+        unknown = np.full(len(ids), np.nan, np.float32)
+        held |= beside.groups[facts["fold"]] | {"overlap": beside.overlaps.get(cell, unknown)}
         frames.append(pd.DataFrame(head | held))
     return pd.concat(frames, ignore_index=True)
 

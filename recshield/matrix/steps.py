@@ -35,9 +35,11 @@ from recshield.matrix import fitting, visuals
 from recshield.matrix.budgets import Eps
 from recshield.matrix.fitting import hash_all, load_system, load_systems, part_of
 from recshield.matrix.loading import Context, load_data
+from recshield.matrix.pipeline import path_facts
 from recshield.matrix.plan import Step
 from recshield.matrix.realised import realise
 from recshield.matrix.sampling import write_sample
+from recshield.matrix.scoring import Watched
 from recshield.matrix.store import Entry, Store
 from recshield.matrix.systems import make
 from recshield.matrix.victims import TrainedVictim, degrade_pairs, oracle_pairs
@@ -138,6 +140,7 @@ def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Pat
         facts |= realise(model, delta[IMAGES], folder)
     named = getattr(attack, "loss", "")
     loss = named if named in LOSSES else ""
+    facts |= path_facts(model, pairs, delta, loss, victim.device)
     return facts | {
         "eps": eps,
         "mean_clean_norm": own_norm,
@@ -211,20 +214,19 @@ def _measure(spec: Mapping[str, Any], store: Store, context: Context, folder: Pa
     device = torch.device(context.device)
     extras = Extras.of(spec["extras"])
     arrays: dict[str, NDArray[Any]] = {}
-    score_hash = ""
+    facts: Facts = {}
     with torch.no_grad():
         views = _views(spec, model, store, device)
     for name, view in views.items():
-        scores = functools.partial(model.score, view=view)
-        ranks = rank(scores, data.train, test, device=device, is_hashed=spec["hash"] and not name, extras=extras)
+        watched = Watched(functools.partial(model.score, view=view), test)
+        ranks = rank(watched, data.train, test, device=device, is_hashed=spec["hash"] and not name, extras=extras)
         arrays |= {f"{name}ranks": ranks.ranks, f"{name}candidates": ranks.candidates}
         arrays |= {f"{name}sampled/{n}": held for n, held in ranks.sampled.items()}
         arrays |= {} if ranks.lists is None else {f"{name}lists": ranks.lists}
-        score_hash = score_hash or ranks.score_hash
+        facts = facts or {"score_hash": ranks.score_hash} | watched.facts()
     save_arrays(arrays, folder / "ranks.safetensors")
     population = hashlib.blake2b(test.users.tobytes() + test.indptr.tobytes() + test.items.tobytes(), digest_size=16)
-    return {
-        "score_hash": score_hash,
+    return facts | {
         "population": population.hexdigest(),
         "is_realised": BITS in views,
         "visual_share": visual_share(model, test.users, device) if not spec["attack"] else math.nan,
@@ -253,3 +255,8 @@ def load_ranks(entry: Entry, test: HeldOut, background: Background | None = None
     sampled = {int(name.removeprefix("sampled/")): one for name, one in held.items() if name.startswith("sampled/")}
     full = (test.users, test.indptr, test.items, held["ranks"], held["candidates"])
     return Ranks(*full, entry.facts["score_hash"], held.get("lists"), sampled, background)
+
+
+def load_lists(entry: Entry) -> NDArray[np.int32] | None:
+    """Return the lists that a measure step kept, (n_evaluated, K); None where it kept none."""
+    return load_arrays(entry.file("ranks.safetensors")).get("lists")

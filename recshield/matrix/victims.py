@@ -76,7 +76,7 @@ def _beside(
     return GoalPairs(torch.from_numpy(users), torch.from_numpy(items), torch.from_numpy(np.stack(draws)))
 
 
-def _loss(model: Recommender, batch: Batch, view: View, name: str) -> Tensor:
+def loss_of(model: Recommender, batch: Batch, view: View, name: str) -> Tensor:
     """Return the loss summed over a batch; x is the score of the positive minus that of the negative item."""
     if name == "":
         return model.loss(batch, view)
@@ -256,7 +256,7 @@ class TrainedVictim:
             for batch in pairs.batches(self.device, self._model.pass_size):
                 own = self._model.gradient(batch, View({name: held.detach() for name, held in leaves.items()}), loss)
                 if own is None:
-                    part = _loss(self._model, batch, View(leaves), loss)
+                    part = loss_of(self._model, batch, View(leaves), loss)
                     total += float(part.detach())
                     (part / len(pairs)).backward()
                     continue
@@ -294,7 +294,7 @@ class TrainedVictim:
         batches = pairs.batches(self.device, self._model.pass_size)
         with torch.no_grad():
             view = self._model.lower(View(dict(delta)))
-            total = sum(float(_loss(self._model, batch, view, loss)) for batch in batches)
+            total = sum(float(loss_of(self._model, batch, view, loss)) for batch in batches)
         if not np.isfinite(total):
             raise NonFiniteScores("the attacked loss is NaN or infinite; look at the model's training")
         return total / len(pairs)

@@ -131,7 +131,7 @@ def _sentences(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) ->
     summary = ", ".join(f"{counts[word]} {word}" for word in reversed(_ORDER) if word in counts)
     console.print()
     console.print(safe(f"audit, {len(verdicts)} findings: {summary}", "bold"))
-    names = {row["cell"]: _name(row) for row in table[table["attack"] != "none"].to_dict("records")}
+    names = _names(table)
     grouped: dict[tuple[str, int, str, str], list[str]] = {}
     for row in found.to_dict("records"):
         key = (row["verdict"], row["number"], row["check"], row["sentence"])
@@ -142,6 +142,12 @@ def _sentences(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) ->
         console.print(
             line.append_text(safe(sentence)).append_text(safe(f"  [{_several(grouped[key])}]", "dim")), soft_wrap=True
         )
+
+
+def _names(table: pd.DataFrame) -> dict[str, str]:
+    """Return cell -> what a person calls it; "" is the run itself."""
+    cells = {row["cell"]: _name(row) for row in table[table["attack"] != "none"].to_dict("records")}
+    return cells | {"": "the run as a whole"}
 
 
 def _name(row: dict[Any, Any]) -> str:
@@ -207,10 +213,10 @@ def show_curves(console: Console, curves: pd.DataFrame) -> None:
 
 def show_verdicts(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) -> None:
     """Print every finding of every cell."""
-    names = {row["cell"]: _name(row) for row in table[table["attack"] != "none"].to_dict("records")}
+    names = _names(table)
     for cell, found in verdicts.groupby("cell", sort=False):
         console.print()
-        console.print(safe(names.get(cell, cell), "bold"))
+        console.print(safe(names.get(str(cell), str(cell)), "bold"))
         for row in found.to_dict("records"):
             line = Text(f"{plain(row['verdict']):>8}", style=_STYLES.get(row["verdict"], ""))
             console.print(

