@@ -142,7 +142,7 @@ def test_resnet18_is_torchvisions_transforms_and_network(
     network.load_state_dict(state)
     network.fc = torch.nn.Identity()
     network.eval()
-    pixels = torch.rand((2, 3, 96, 64), generator=generator(0))
+    pixels = torch.rand((2, 3, 400, 300), generator=generator(0))  # larger than 256, so that antialiasing matters
     transforms = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
     with torch.no_grad():
         wanted, found = network(transforms(pixels)), model(pixels)
