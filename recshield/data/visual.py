@@ -67,7 +67,8 @@ def lower_images(visual: Visual, surface: Surface, view: View) -> View:
 
     Items in `view.rows` (absent: all) get features(filters(clamp(image + delta))) minus the stored clean features, in
     chunks and in item order; where the perturbation of an image is exactly zero and there is no filter, exactly zero.
-    A perturbation of features that the view holds as well is added. The result is differentiable.
+    A perturbation of features that the view holds as well is added. The result is differentiable. With a filter, items
+    outside `view.rows` keep the features of their unfiltered image: whoever cuts a view into chunks goes through all.
 
     Args:
         visual: images, extractor and clean features.

@@ -73,6 +73,14 @@ def test_smallcnn_gives_the_same_bits_twice_and_draws_from_its_own_generator() -
     assert state_hash(fitted(seed=1)[0]) != states[0]
 
 
+def test_folded_batch_norm_is_batch_norm() -> None:
+    model, _ = fitted()
+    pixels = pictures()[0].read(torch.arange(30))
+    with torch.no_grad():
+        wanted = model.layers((pixels - model.mean) / model.deviation).mean(dim=(2, 3))
+        assert float((model(pixels) - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
+
+
 def test_missing_images_and_items_without_a_category_are_left_out() -> None:
     images, categories = pictures()
     is_there = np.arange(120) >= 20
@@ -134,7 +142,7 @@ def test_resnet18_is_torchvisions_transforms_and_network(
     network.load_state_dict(state)
     network.fc = torch.nn.Identity()
     network.eval()
-    pixels = torch.rand((2, 3, 96, 64), generator=generator(0))
+    pixels = torch.rand((2, 3, 400, 300), generator=generator(0))  # larger than 256, so that antialiasing matters
     transforms = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
     with torch.no_grad():
         wanted, found = network(transforms(pixels)), model(pixels)

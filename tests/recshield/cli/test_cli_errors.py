@@ -52,11 +52,11 @@ def refused(cli: Cli, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--models", "mff"], "error: no model 'mff'; did you mean 'mf'? installed: amf, itemknn, "),
+        (["--models", "mff"], "error: no model 'mff'; did you mean 'mf'? installed: amf, amr, duif, itemknn, "),
         (["--models", "mf", "--attacks", "pdg"],
          "error: no attack 'pdg'; did you mean 'pgd'? installed: apgd, auto, bim, fgm, fgsm, mim, msap, noise, pgd. see `recshield plugins`"),
         (["--models", "mf+advrag"],
-         "error: no defense 'advrag'; did you mean 'advreg'? installed: advonly, advreg, continue, noisereg, rescaled."),
+         "error: no defense 'advrag'; did you mean 'advreg'? installed: advonly, advreg, continue, jpeg, noisereg, rescaled."),
         (["--models", "mf", "--dataset", "ml-100"], "error: no dataset 'ml-100'; did you mean 'ml-100k'? installed:"),
         (["--models", "mf", "--metrics", "ndgc@10"], "error: no metric 'ndgc'; did you mean 'ndcg'? installed: aclt, aplt, arp, auc,"),
         (["--models", "mf", "--metrics", "ndcg"], "error: metric 'ndcg' needs K, a whole number of at least 1; write ndcg@100"),
