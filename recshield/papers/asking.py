@@ -87,7 +87,7 @@ def why_not(ask: Ask, overrides: Overrides) -> str:
 
 
 def batches(asks: Iterable[Ask], paper: Paper, common: Mapping[str, Any], *, is_quick: bool = False) -> list[Batch]:
-    """Return the requests that answer all figures; systems that face the same attacks share one.
+    """Return the requests that answer all figures; what is attacked at the same sizes shares one.
 
     Args:
         asks: figures that can be asked for.
@@ -95,17 +95,19 @@ def batches(asks: Iterable[Ask], paper: Paper, common: Mapping[str, Any], *, is_
         common: options of `recshield matrix` for every request: data_dir, device, threads.
         is_quick: with `QUICK_PERCENT` of the epochs.
     """
-    by_system: dict[tuple[Any, ...], dict[str, list[Ask]]] = {}
-    for ask in dict.fromkeys(asks):
-        by_system.setdefault((ask.dataset, ask.selection, ask.seeds), {}).setdefault(ask.system, []).append(ask)
-    made = []
-    for held in by_system.values():
-        alike: dict[tuple[Any, ...], list[Ask]] = {}
-        for own in held.values():
-            faced = sorted({(ask.attack, ask.budget, ask.goal) for ask in own if ask.attack})
-            alike.setdefault(tuple(faced), []).extend(own)
-        made += [Batch(tuple(one), _request(one, paper, common, is_quick)) for one in alike.values()]
-    return made
+    held = list(dict.fromkeys(asks))
+    sizes: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
+    for ask in held:
+        sizes.setdefault(_under(ask), set()).update([(ask.budget, ask.goal)] if ask.attack else [])
+    alike: dict[tuple[Any, ...], list[Ask]] = {}
+    for ask in held:
+        key = (ask.dataset, ask.selection, ask.seeds, tuple(sorted(sizes[_under(ask)])))
+        alike.setdefault(key, []).append(ask)
+    return [Batch(tuple(one), _request(one, paper, common, is_quick)) for one in alike.values()]
+
+
+def _under(ask: Ask) -> tuple[Any, ...]:
+    return ask.dataset, ask.selection, ask.seeds, ask.system, ask.attack
 
 
 def _request(asks: Sequence[Ask], paper: Paper, common: Mapping[str, Any], is_quick: bool) -> MatrixConfig:
@@ -116,6 +118,7 @@ def _request(asks: Sequence[Ask], paper: Paper, common: Mapping[str, Any], is_qu
     select = {"fixed": "", "validation": paper.select, "test": f"test:{paper.select}"}[first.selection]
     options = dict(paper.options)
     if is_quick:
+        options["controls"] = "none"  # nothing is comparable, so nothing needs a proof
         options["set"] = [*options.get("set", []), *fewer_epochs(systems, read_overrides(options.get("set", [])))]
     asked = {
         "models": systems,
