@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from recshield.cli import audit, cache, compare, datasets, matrix, plugins, show, stages
+from recshield.cli import audit, bundle, cache, compare, datasets, matrix, plugins, reproduce, show, stages
 
 app = typer.Typer(
     name="recshield",
@@ -33,6 +33,9 @@ app.command("train")(stages.train)
 app.command("attack")(stages.attack)
 app.command("evaluate")(stages.evaluate)
 app.command("show")(show.show)
+app.command("bundle")(bundle.bundle)
+app.command("verify")(bundle.verify)
+app.command("reproduce")(reproduce.reproduce)
 app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
 app.command("plugins")(plugins.plugins)

@@ -147,3 +147,6 @@ CONTACT_ITEMS = 48
 CATEGORIES = 1_000
 #: Largest file of pretrained weights that is fetched or read, in bytes.
 WEIGHTS_BYTES = 512 * 1024**2
+
+#: Percentage of the epochs that `recshield reproduce --quick` trains.
+QUICK_PERCENT = 2
