@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from recshield.cli import audit, cache, datasets, matrix, plugins, show, stages
+from recshield.cli import audit, cache, datasets, matrix, plugins, report, show, stages
 
 app = typer.Typer(
     name="recshield",
@@ -34,6 +34,7 @@ app.command("attack")(stages.attack)
 app.command("evaluate")(stages.evaluate)
 app.command("show")(show.show)
 app.command("audit")(audit.audit)
+app.command("report")(report.report)
 app.command("plugins")(plugins.plugins)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")

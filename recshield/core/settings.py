@@ -96,3 +96,6 @@ DOWNLOAD_REDIRECTS = 5
 IMAGE_CHUNK = 64
 #: Extractor of image features where neither model nor data set names one.
 EXTRACTOR = "smallcnn"
+
+#: Formats of a report when none is named.
+REPORT_FORMATS = ("html",)
