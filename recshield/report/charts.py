@@ -27,11 +27,11 @@ def _finished(chart: Any, width: int, height: int | None) -> dict[str, Any]:
     }  # fmt: skip
     legend = {
         "labelColor": INK, "titleColor": MUTED, "labelFontSize": 11, "titleFontSize": 11, "orient": "bottom",
-        "titleFontWeight": "normal", "symbolStrokeWidth": 2, "labelLimit": 150, "columnPadding": 14,
+        "titleFontWeight": "normal", "symbolOpacity": 1, "labelLimit": 150, "columnPadding": 14,
     }  # fmt: skip
     sized = chart.properties(width=width) if height is None else chart.properties(width=width, height=height)
     made: dict[str, Any] = (
-        sized.configure(background="transparent", font=FONT, padding=4)
+        sized.configure(background="transparent", font=FONT, padding={"left": 10, "right": 10, "top": 6, "bottom": 4})
         .configure_axis(**axis)
         .configure_legend(**legend)
         .configure_view(stroke=None)
@@ -48,7 +48,7 @@ def _series(names: Sequence[str], references: Sequence[str]) -> tuple[list[str],
         if name in references:
             colours.append(REFERENCE)
             dashes.append([3, 3])
-            shapes.append("stroke")
+            shapes.append("square")
             continue
         colours.append(SERIES[place % len(SERIES)])
         dashes.append(DASHES[place // len(SERIES) % len(DASHES)])
@@ -70,10 +70,11 @@ def standing(rows: Rows, kinds: Sequence[str], metric: str) -> dict[str, Any]:
     y = alt.Y("system:N", sort=systems, title=None, axis=alt.Axis(grid=False, ticks=False, domain=False, labelColor=INK,
               labelFontSize=12, labelPadding=10))  # fmt: skip
     span = frame.groupby("system", sort=False)["value"].agg(["min", "max"]).reset_index()
+    ticks = alt.Axis(tickCount=6, domain=False, ticks=False)
     line = alt.Chart(span).mark_rule(stroke=GRID, strokeWidth=5, strokeCap="round")
-    line = line.encode(y=y, x=alt.X("min:Q", title=metric, scale=alt.Scale(zero=True, nice=True)), x2="max:Q")
+    line = line.encode(y=y, x=alt.X("min:Q", title=metric, scale=alt.Scale(zero=True, nice=True), axis=ticks), x2="max:Q")
     colours = [INK, REFERENCE, SERIES[1], "#8c2d04"][: len(kinds)]
-    shapes = ["circle", "stroke", "diamond", "triangle-left"][: len(kinds)]
+    shapes = ["circle", "square", "diamond", "triangle-left"][: len(kinds)]
     domain = list(kinds)
     points = alt.Chart(frame).mark_point(filled=True, size=110, opacity=1, strokeWidth=2.5).encode(
         y=y,
@@ -84,7 +85,9 @@ def standing(rows: Rows, kinds: Sequence[str], metric: str) -> dict[str, Any]:
     return _finished(alt.layer(line, points), 620, max(34 * len(systems), 60))
 
 
-def lines(rows: Rows, names: Sequence[str], references: Sequence[str], x: str, y: str, is_share: bool) -> dict[str, Any]:
+def lines(
+    rows: Rows, names: Sequence[str], references: Sequence[str], x: str, y: str, is_share: bool
+) -> dict[str, Any]:
     """Return a line per name with its band.
 
     Args:
@@ -104,7 +107,7 @@ def lines(rows: Rows, names: Sequence[str], references: Sequence[str], x: str, y
 
     base = alt.Chart(frame).encode(x=alt.X("x:Q", title=x, axis=alt.Axis(grid=False, tickCount=5)))
     y_axis = alt.Axis(format=".0%" if is_share else "~g", tickCount=5, domain=False, ticks=False)
-    colour = alt.Color("name:N", title=None, scale=scale(colours), legend=alt.Legend(columns=4))
+    colour = alt.Color("name:N", title=None, scale=scale(colours), legend=alt.Legend(columns=5))
     dash = alt.StrokeDash("name:N", title=None, scale=scale(dashes))
     shape = alt.Shape("name:N", title=None, scale=scale(shapes))
     y_scale = alt.Scale(zero=True, nice=True)
@@ -157,8 +160,8 @@ def spread(rows: Rows, title: str) -> dict[str, Any]:
     axis = alt.Axis(tickCount=6, labelExpr="datum.value >= 1 ? '\N{MULTIPLICATION SIGN} ' + format(datum.value, '~g') "
                     ": '\N{MULTIPLICATION SIGN} ' + format(datum.value, '.2~g')")  # fmt: skip
     base = alt.Chart(frame).encode(y=y)
-    whole = base.mark_rule(stroke=REFERENCE, strokeWidth=1.5).encode(x=alt.X("p5:Q", title=title, scale=scale, axis=axis),
-                                                                     x2="p95:Q")  # fmt: skip
+    low = alt.X("p5:Q", title=title, scale=scale, axis=axis)
+    whole = base.mark_rule(stroke=REFERENCE, strokeWidth=1.5).encode(x=low, x2="p95:Q")
     half = base.mark_rule(stroke=ACCENT, strokeWidth=8, opacity=0.55).encode(x=alt.X("p25:Q", scale=scale), x2="p75:Q")
     middle = base.mark_tick(color=INK, thickness=2.5, size=16).encode(x=alt.X("p50:Q", scale=scale))
     still = alt.Chart(pd.DataFrame({"x": [1.0]})).mark_rule(stroke=MUTED, strokeDash=[2, 3]).encode(

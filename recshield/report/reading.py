@@ -102,6 +102,11 @@ class Asked:
         return f"{self.norm} {self.eps}"
 
 
+def _asked(key: tuple[str, ...], cells: tuple[Mapping[str, Any], ...]) -> Asked:
+    system, attack, surface, goal, stage, norm, eps = key
+    return Asked(system, attack, surface, goal, stage, norm, eps, cells)
+
+
 class Reading:
     """One run, as sections read it.
 
@@ -169,7 +174,7 @@ class Reading:
             if facts["attack"] != "none":
                 keys = ("system", "attack", "surface", "goal", "stage", "norm", "eps_text")
                 grouped.setdefault(tuple(str(facts[key]) for key in keys), []).append(facts)
-        return tuple(Asked(*key, tuple(held)) for key, held in grouped.items())
+        return tuple(_asked(key, tuple(held)) for key, held in grouped.items())
 
     @cached_property
     def attacks(self) -> tuple[str, ...]:

@@ -5,29 +5,32 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from recshield import __version__
 from recshield.core.errors import BadValue, OutputRefused
 from recshield.core.registry import registry
 from recshield.report.content import Chapter, Definitions, Name, Phrase, Report, Section
 from recshield.report.format import ReportFormat
 from recshield.report.reading import Reading
-from recshield.report.sections import cost, credibility, matrix, summary
+from recshield.report.sections import cost, credibility, curves, harm, matrix, significance, summary, threat, tradeoff
 from recshield.report.words import count, listed
 
 #: A function of a run and of the key of its chapter; None where the run has nothing for it.
 Builder = Callable[[Reading, str], Section | None]
 
 #: The sections of a chapter, in order.
-SECTIONS: tuple[Builder, ...] = (summary.build, matrix.build, credibility.build, cost.build)
+SECTIONS: tuple[Builder, ...] = (
+    summary.build, threat.build, matrix.build, curves.build, tradeoff.build, harm.build, significance.build,
+    credibility.build, cost.build,
+)  # fmt: skip
 
 
 def compose(readings: Sequence[Reading], title: str = "") -> Report:
     """Return the report of some runs, a chapter each; `title` "" = named after the data."""
     chapters = tuple(_chapter(reading, f"r{place + 1}") for place, reading in enumerate(readings))
     names = ", ".join(dict.fromkeys(reading.dataset for reading in readings))
-    return Report(title or f"Security evaluation on {names}", __version__, chapters)
+    return Report(title or f"Security evaluation on {names}", version("recshield"), chapters)
 
 
 def _chapter(reading: Reading, key: str) -> Chapter:

@@ -49,7 +49,7 @@ def environment(templates: Path | None, escape: Callable[[str], str] | None = No
 
     made = ImmutableSandboxedEnvironment(
         loader=loader, autoescape=escape is None, finalize=finalize, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, **syntax,  # type: ignore[arg-type]
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, **syntax,
     )  # fmt: skip
     for name, kind in _KINDS.items():
         made.tests[f"{name}"] = _is(kind)

@@ -22,7 +22,8 @@ def build(reading: Reading, chapter: str) -> Section:
     """Return the section."""
     timings = reading.results.timings
     blocks: list[Block] = [Prose(_total(timings)), _by_kind(timings)]
-    blocks += [_steps(timings), Prose(("The command that computes this run again:",)), Listing(command(reading.request))]
+    again = Prose(("The command that computes this run again:",))
+    blocks += [_steps(timings), again, Listing(command(reading.request))]
     blocks += [_machine(reading), _configuration(reading)]
     lead = "Seconds are of this machine as it was; steps that were already there show what they took when they ran."
     return Section("cost", "Cost and reproduction", lead, tuple(blocks))

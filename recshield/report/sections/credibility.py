@@ -13,8 +13,8 @@ from recshield.report.words import listed, number_word
 
 #: Seeds below which a difference between two trained systems is no claim.
 _CLAIM_SEEDS = 5
-#: Most cells that a finding names.
-_NAMED = 3
+#: Most cells that a finding names, and most findings that stand open.
+_NAMED, _OPEN = 3, 20
 
 
 def build(reading: Reading, chapter: str) -> Section:
@@ -23,8 +23,9 @@ def build(reading: Reading, chapter: str) -> Section:
     blocks: list[Block] = [Prose(_counted(reading))]
     table = _checks(reading)
     if table.rows:
-        blocks += [table, _sentences(reading)]
-    return Section("credibility", "Credibility", lead, (*blocks, Prose(("What limits this evaluation:",)), _limits(reading)))
+        blocks += [table, *_sentences(reading)]
+    limits = (Prose(("What limits this evaluation:",)), _limits(reading))
+    return Section("credibility", "Credibility", lead, (*blocks, *limits))
 
 
 def _counted(reading: Reading) -> Phrase:
@@ -70,23 +71,28 @@ def _checks(reading: Reading) -> Table:
     return Table("checks", "Every check, and on how many cells it found what.", columns, numeric, tuple(rows))
 
 
-def _sentences(reading: Reading) -> Table:
-    """Return what was found, equal sentences together, the worst first."""
+def _sentences(reading: Reading) -> list[Table]:
+    """Return what was found, equal sentences together: first what failed or is unproven, then all the rest."""
     names = {str(facts["cell"]): asked for asked in reading.asked for facts in asked.cells}
     grouped: dict[tuple[str, int, str, str], dict[Asked, None]] = {}
+    required = {(int(row["number"]), str(row["check"])) for row in reading.verdicts.to_dict("records")
+                if row["is_required"]}  # fmt: skip
     for row in reading.verdicts.to_dict("records"):
         asked = names.get(str(row["cell"]))
         if asked is not None:
             key = (str(row["verdict"]), int(row["number"]), str(row["check"]), str(row["sentence"]))
             grouped.setdefault(key, {})[asked] = None
-    rows = []
+    rows: dict[bool, list[tuple[Phrase, ...]]] = {True: [], False: []}
     for key in sorted(grouped, key=lambda one: (badness(one[0]), one[1], one[3])):
         verdict, number, check, sentence = key
-        held = list(grouped[key])
-        rows.append(((Verdict(verdict),), (f"{number} ", Name(check)), (sentence,), _cells(held)))
+        decides = verdict == "fail" or (verdict == "not run" and (number, check) in required)
+        shown = ((Verdict(verdict),), (f"{number} ", Name(check)), (sentence,), _cells(list(grouped[key])))
+        rows[decides].append(shown)
     columns = ("verdict", "check", "what it found", "where")
-    caption = "Every finding, the worst first; equal sentences stand together."
-    return Table("findings", caption, columns, (False,) * 4, tuple(rows), is_folded=len(rows) > 12)
+    first = "What failed, and required checks that could not be run."
+    rest = "Every other finding, the worst first; equal sentences stand together."
+    tables = (("failed", first, rows[True], len(rows[True]) > _OPEN), ("findings", rest, rows[False], True))
+    return [Table(key, said, columns, (False,) * 4, tuple(held), folded) for key, said, held, folded in tables if held]
 
 
 def _cells(held: list[Asked]) -> Phrase:

@@ -35,19 +35,16 @@ def _matrix(reading: Reading, chapter: str) -> Matrix:
     held: dict[tuple[tuple[str, ...], str], Asked] = {}
     for system in reading.systems:
         own = [asked for asked in reading.asked if asked.system == system]
-        for asked in own or [None]:
-            key = (system, *(asked.at if asked else ("",) * 5))
-            keys[key] = None
-            if asked:
-                held[key, asked.attack] = asked
-    rows = []
-    for key in sorted(keys, key=lambda one: reading.systems.index(one[0])):
+        held |= {((system, *asked.at), asked.attack): asked for asked in own}
+        keys |= dict.fromkeys((system, *asked.at) for asked in own) if own else {(system, "", "", "", "", ""): None}
+    rows: list[MatrixRow] = []
+    for key in keys:
         system, surface, goal, _, norm, eps = key
         clean = tuple(reading.estimate(reading.clean_cells(system), metric) for metric in reading.metrics)
-        cells = []
+        cells: list[MatrixCell | None] = []
         for place, attack in enumerate(reading.attacks):
-            asked = held.get((key, attack))
-            cells.append(_cell(reading, asked, f"{chapter}-{len(rows)}-{place}") if asked else None)
+            found = held.get((key, attack))
+            cells.append(_cell(reading, found, f"{chapter}-{len(rows)}-{place}") if found else None)
         rows.append(MatrixRow(system, surface, goal, norm, eps, clean, tuple(cells)))
     notes = tuple(_note(reading, attack) for attack in reading.attacks)
     return Matrix(reading.metrics, reading.lower_is_better, reading.attacks, notes, tuple(rows))

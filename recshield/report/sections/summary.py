@@ -62,8 +62,8 @@ def _systems(reading: Reading, ranked: list[Standing]) -> Phrase:
                  *_left(reading, last.overall))  # fmt: skip
     alike = " (of systems attacked alike)" if {one.system for one in ranked} != set(reading.systems) else ""
     return (
-        "At ", *budget, f", the largest budget{alike}, ", Name(best.system), " holds best, with a change of ", *best_said,
-        "; ", Name(last.system), " holds worst, with ", *last_said, ".",
+        "At ", *budget, f", the largest budget{alike}, ", Name(best.system), " holds best, with a change of ",
+        *best_said, "; ", Name(last.system), " holds worst, with ", *last_said, ".",
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _defense(
     """Return the sentence about one defense, and 0 where it wins clean and loses under attack."""
     sign = -1 if reading.main in reading.lower_is_better else 1
     is_within = cost.low <= 0 <= cost.high
-    verb = "changes nothing beyond chance" if is_within else "gains" if sign * cost.mean > 0 else "costs"
+    verb = "neither gains nor costs beyond chance" if is_within else "gains" if sign * cost.mean > 0 else "costs"
     clean: Phrase = (
         "Without an attack ", Name(system), f" {verb} against ", Name(base), " in ", _title(reading), " (",
         change(cost.mean), f" {between(cost.low, cost.high)})",
@@ -203,7 +203,8 @@ def _unbelievable(reading: Reading) -> list[Phrase]:
                      "larger embeddings (check ", Name("SCALE"), " fails)."))  # fmt: skip
     if failed:
         n_cells = len({asked for held in failed.values() for asked in held})
-        said.append(("Do not believe ", number_word(n_cells, "cell"), " that the audit fails: ", *_by_check(failed), "."))
+        cells = number_word(n_cells, "cell")
+        said.append(("Do not believe ", cells, " that the audit fails: ", *_by_check(failed), "."))
     if unproven:
         first = unproven[0]
         text: Phrase = (Name(first.system), " under ", Name(first.attack), " at ", Name(first.budget))
@@ -235,7 +236,8 @@ def _clean_only(reading: Reading) -> list[Phrase]:
     said: list[Phrase] = [("No attack with an aim was run: this report says nothing about robustness.",)]
     if known:
         best = max(known, key=lambda system: sign * known[system])
-        said.append(("Without an attack ", Name(best), " is best, with ", _title(reading), " of ", figure(known[best]), "."))
+        head: Phrase = ("Without an attack ", Name(best), " is best, with ", _title(reading))
+        said.append((*head, " of ", figure(known[best]), "."))
     said.append((f"{number_word(len(reading.systems), 'system')} on {reading.dataset}, "
                  f"{number_word(len(reading.seeds), 'seed')}.",))  # fmt: skip
     return said
@@ -253,11 +255,13 @@ def _picture(reading: Reading) -> Chart | None:
         own = held.get(system)
         rows.append({"system": system, "kind": kinds[0], "value": reading.estimate(reading.clean_cells(system)).clean})
         ensemble = own.overall if own and own.overall and own.overall.is_ensemble else None
-        for kind, asked in zip(kinds[1:], (own and own.noise, own and own.single, ensemble), strict=True):
+        worst = (own.noise, own.single, ensemble) if own else ()
+        for kind, asked in zip(kinds[1:], worst, strict=False):
             if asked:
                 rows.append({"system": system, "kind": kind, "value": reading.estimate(asked.cells).attacked})
     used = [kind for kind in kinds if any(row["kind"] == kind for row in rows)]
     spec = charts.standing(rows, used, _title(reading))
-    caption = f"{_title(reading)} without an attack and under attack at {at[3]} {at[4]}; systems without a line were not attacked."
+    under = f"{_title(reading)} without an attack and under attack at {at[3]} {at[4]}"
+    caption = f"{under}; systems without a line were not attacked."
     alt = "; ".join(f"{row['system']}, {row['kind']}: {row['value']:.4f}" for row in rows)
     return Chart("standing", caption, (Panel("", alt, spec),))

@@ -33,8 +33,8 @@
     Array.from(table.tHead.rows[0].cells).forEach((head, place) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.append(...head.childNodes);
-      head.append(button);
+      button.append(...Array.from(head.childNodes).filter((node) => node.nodeName !== "SMALL"));
+      head.prepend(button);
       button.addEventListener("click", () => sort(table, place, head));
     });
   }
