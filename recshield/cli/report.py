@@ -42,7 +42,7 @@ def report(
         held = MatrixRun.load(path)
         return Reading(str(path), held.results, held.verdicts, held.manifest)
 
-    content = compose([read(path) for path in runs], title)
+    content = compose([read(path) for path in runs], title, read(compare) if compare else None)
     files = write(content, made, folder)
     for path in files:
         typer.echo(plain(path))

@@ -72,7 +72,9 @@ def standing(rows: Rows, kinds: Sequence[str], metric: str) -> dict[str, Any]:
     span = frame.groupby("system", sort=False)["value"].agg(["min", "max"]).reset_index()
     ticks = alt.Axis(tickCount=6, domain=False, ticks=False)
     line = alt.Chart(span).mark_rule(stroke=GRID, strokeWidth=5, strokeCap="round")
-    line = line.encode(y=y, x=alt.X("min:Q", title=metric, scale=alt.Scale(zero=True, nice=True), axis=ticks), x2="max:Q")
+    line = line.encode(
+        y=y, x=alt.X("min:Q", title=metric, scale=alt.Scale(zero=True, nice=True), axis=ticks), x2="max:Q"
+    )
     colours = [INK, REFERENCE, SERIES[1], "#8c2d04"][: len(kinds)]
     shapes = ["circle", "square", "diamond", "triangle-left"][: len(kinds)]
     domain = list(kinds)

@@ -149,7 +149,7 @@ class MatrixCell:
     """One cell: a system under an attack at a budget, over all seeds.
 
     Attributes:
-        key: unique within the report.
+        key: unique within its matrix.
         title: what it is.
         verdict: the worst over its seeds.
         is_flipping: seeds disagree on the verdict.

@@ -31,7 +31,10 @@ def command(request: Mapping[str, Any], **only: Sequence[str]) -> str:
         words += ["--dataset", str(held["dataset"])]
     columns = held.get("columns") or []
     if columns:
-        words += ["--columns", ",".join("=".join(map(str, one)) if isinstance(one, list) else str(one) for one in columns)]
+        words += [
+            "--columns",
+            ",".join("=".join(map(str, one)) if isinstance(one, list) else str(one) for one in columns),
+        ]
     for key, option in _JOINED.items():
         if held.get(key):
             words += [option, ",".join(str(one) for one in held[key])]

@@ -13,11 +13,22 @@ from recshield.core.registry import registry
 from recshield.report.content import Chapter, Definitions, Name, Phrase, Report, Section
 from recshield.report.format import ReportFormat
 from recshield.report.reading import Reading
-from recshield.report.sections import cost, credibility, curves, harm, matrix, significance, summary, threat, tradeoff
+from recshield.report.sections import (
+    changes,
+    cost,
+    credibility,
+    curves,
+    harm,
+    matrix,
+    significance,
+    summary,
+    threat,
+    tradeoff,
+)
 from recshield.report.words import count, listed
 
-#: A function of a run and of the key of its chapter; None where the run has nothing for it.
-Builder = Callable[[Reading, str], Section | None]
+#: A function of a run; None where the run has nothing for it.
+Builder = Callable[[Reading], Section | None]
 
 #: The sections of a chapter, in order.
 SECTIONS: tuple[Builder, ...] = (
@@ -26,15 +37,19 @@ SECTIONS: tuple[Builder, ...] = (
 )  # fmt: skip
 
 
-def compose(readings: Sequence[Reading], title: str = "") -> Report:
-    """Return the report of some runs, a chapter each; `title` "" = named after the data."""
+def compose(readings: Sequence[Reading], title: str = "", other: Reading | None = None) -> Report:
+    """Return the report of some runs, a chapter each, and what is different in the first one from `other`.
+
+    `title` "" = named after the data.
+    """
     chapters = tuple(_chapter(reading, f"r{place + 1}") for place, reading in enumerate(readings))
     names = ", ".join(dict.fromkeys(reading.dataset for reading in readings))
-    return Report(title or f"Security evaluation on {names}", version("recshield"), chapters)
+    different = changes.build(readings[0], other) if other is not None else None
+    return Report(title or f"Security evaluation on {names}", version("recshield"), chapters, different)
 
 
 def _chapter(reading: Reading, key: str) -> Chapter:
-    made = (build(reading, key) for build in SECTIONS)
+    made = (build(reading) for build in SECTIONS)
     clean = reading.estimate(reading.clean_cells(reading.systems[0]))
     pairs: list[tuple[str, Phrase]] = [
         ("run", (Name(reading.name),)),

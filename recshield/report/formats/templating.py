@@ -29,7 +29,9 @@ class Safe(str):
     __slots__ = ()
 
 
-def environment(templates: Path | None, escape: Callable[[str], str] | None = None, **syntax: str) -> jinja2.Environment:
+def environment(
+    templates: Path | None, escape: Callable[[str], str] | None = None, **syntax: str
+) -> jinja2.Environment:
     """Return an environment; templates see values only, and can reach neither files nor private names.
 
     Args:

@@ -18,7 +18,7 @@ _MIB = 2**20
 _LISTED = 200
 
 
-def build(reading: Reading, chapter: str) -> Section:
+def build(reading: Reading) -> Section:
     """Return the section."""
     timings = reading.results.timings
     blocks: list[Block] = [Prose(_total(timings)), _by_kind(timings)]
@@ -119,4 +119,6 @@ def _configuration(reading: Reading) -> Table:
     for key, value in sorted(reading.request.items()):
         text = value if isinstance(value, str) else json.dumps(value)
         rows.append(((Name(str(key)),), (Name(text) if text else "(none)",)))
-    return Table("configuration", "What was asked for.", ("option", "value"), (False, False), tuple(rows), is_folded=True)
+    return Table(
+        "configuration", "What was asked for.", ("option", "value"), (False, False), tuple(rows), is_folded=True
+    )

@@ -17,7 +17,7 @@ _CLAIM_SEEDS = 5
 _NAMED, _OPEN = 3, 20
 
 
-def build(reading: Reading, chapter: str) -> Section:
+def build(reading: Reading) -> Section:
     """Return the section."""
     lead = "What each check of the audit found on the cells that were asked for, and what no check can see."
     blocks: list[Block] = [Prose(_counted(reading))]
@@ -119,7 +119,7 @@ def _limits(reading: Reading) -> Bullets:
         said.append((f"{text}{rest}",))
     ensembles = [asked.attack for asked in reading.asked if asked.is_ensemble]
     if ensembles:
-        text = " takes each user\N{RIGHT SINGLE QUOTATION MARK}s worst over several attacks: a bound, not one perturbation."
+        text = " takes the worst of several attacks for each user: a bound, not one perturbation."
         said.append((*listed(ensembles), text))
     over = [asked.attack for asked in reading.asked if asked.overspends > 1]
     if over:

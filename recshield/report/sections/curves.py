@@ -13,14 +13,14 @@ from recshield.report.reading import Asked, Reading
 Rows = list[dict[str, Any]]
 
 
-def build(reading: Reading, chapter: str) -> Section | None:
+def build(reading: Reading) -> Section | None:
     """Return the section, None where no attack has two budgets."""
     if not reading.has_values(reading.main):
         return None
     blocks = [chart for chart in (_absolute(reading), _relative(reading)) if chart is not None]
     lead = (
-        "A steep fall at small budgets is weakness; an attack no lower than the grey line of random noise finds nothing. "
-        "Bands are the intervals."
+        "A steep fall at small budgets is weakness; an attack no lower than the grey line of random noise finds "
+        "nothing. Bands are the intervals."
     )
     return Section("curves", "Security curves", lead, tuple(blocks)) if blocks else None
 
@@ -57,7 +57,9 @@ def _absolute(reading: Reading) -> Chart | None:
             named = system if len(groups) == 1 else f"{system}, {surface}, {goal}"
             ends = "; ".join(f"{name} {_last(rows, name):.4f}" for name in attacks)
             panels.append(Panel(named, f"{title} of {system} as eps grows; at the largest: {ends}", spec))
-    caption = f"{reading.main.upper()} against the budget, one picture per system; the leftmost point is the clean system."
+    caption = (
+        f"{reading.main.upper()} against the budget, one picture per system; the leftmost point is the clean system."
+    )
     return Chart("absolute", caption, tuple(panels)) if panels else None
 
 
@@ -89,7 +91,9 @@ def _relative(reading: Reading) -> Chart | None:
     for attack, rows in by_attack.items():
         spec = charts.lines(rows, reading.systems, (), axis, f"change of {reading.main.upper()}", is_share=True)
         named = sorted({row["name"] for row in rows})
-        panels.append(Panel(attack, f"relative change under {attack} against relative eps, for {', '.join(named)}", spec))
+        panels.append(
+            Panel(attack, f"relative change under {attack} against relative eps, for {', '.join(named)}", spec)
+        )
     caption = (
         "Relative change against the budget as a share of the mean clean norm of the perturbed rows, one picture per "
         "attack: larger embeddings alone gain nothing here."

@@ -21,7 +21,7 @@ _BANDS = (10, 50, 100, 500)
 _LENGTH = 10
 
 
-def build(reading: Reading, chapter: str) -> Section | None:
+def build(reading: Reading) -> Section | None:
     """Return the section, None where nothing was attacked."""
     at = next(iter(places(reading)), None)
     if at is None:
@@ -33,7 +33,7 @@ def build(reading: Reading, chapter: str) -> Section | None:
     if groups is not None:
         blocks.append(groups)
     lead = (
-        f"Ranks of each user\N{RIGHT SINGLE QUOTATION MARK}s test item before and after the attack, at the largest budget "
+        "Ranks of the first test item of each user before and after the attack, at the largest budget "
         f"({at[3]} {at[4]}); a user is harmed whose test item leaves the first {k}."
     )
     return Section("harm", "Who is hurt", lead, tuple(blocks))
@@ -56,8 +56,8 @@ def _moves(reading: Reading, held: Sequence[Asked]) -> Chart:
         said = "; ".join(f"{row['attack']}: median {row['p50']:.2f}, 95 % below {row['p95']:.2f}" for row in rows)
         panels.append(Panel(system, f"rank after over rank before: {said}", charts.spread(rows, "rank after / before")))
     caption = (
-        "How the rank of the test item is multiplied: the tick is the median user, the bar the middle half, the line the "
-        "middle 90 %. To the right is worse."
+        "How the rank of the test item is multiplied: the tick is the median user, the bar the middle half, the line "
+        "the middle 90 %. To the right is worse."
     )
     return Chart("moves", caption, tuple(panels))
 
@@ -66,8 +66,7 @@ def _table(reading: Reading, held: Sequence[Asked], k: int) -> Table:
     rows: list[tuple[Phrase, ...]] = []
     for system in dict.fromkeys(asked.system for asked in held):
         own = [asked for asked in held if asked.system == system]
-        for asked in own:
-            rows.append(_row(system, (Name(asked.attack),), *_ranks(reading, asked), k))
+        rows += [_row(system, (Name(asked.attack),), *_ranks(reading, asked), k) for asked in own]
         aimed = [one for one in own if not one.is_noise and not one.is_ensemble and one.overspends <= 1]
         if len(aimed) > 1:
             before = _ranks(reading, aimed[0])[0]

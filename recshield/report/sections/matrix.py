@@ -8,7 +8,17 @@ from typing import Any
 
 from recshield.core.surfaces import family
 from recshield.report.content import (
-    Block, Bullets, CellFinding, Definitions, Matrix, MatrixCell, MatrixRow, Name, Phrase, Section, Verdict,
+    Block,
+    Bullets,
+    CellFinding,
+    Definitions,
+    Matrix,
+    MatrixCell,
+    MatrixRow,
+    Name,
+    Phrase,
+    Section,
+    Verdict,
 )  # fmt: skip
 from recshield.report.figures_of import METHOD
 from recshield.report.reading import Asked, Reading, badness
@@ -16,21 +26,21 @@ from recshield.report.reproduction import command
 from recshield.report.words import listed, number_word, plain_number, share
 
 
-def build(reading: Reading, chapter: str) -> Section:
-    """Return the section; `chapter` makes the keys of its cells unique."""
+def build(reading: Reading) -> Section:
+    """Return the section."""
     n_cells = len(reading.asked)
     lead = (
         f"Relative change of the metric from the clean system to the attacked one, {number_word(n_cells, 'cell')} over "
         f"{number_word(len(reading.seeds), 'seed')}; {METHOD}. The verdict is the audit's."
     )
-    blocks: list[Block] = [_matrix(reading, chapter)]
+    blocks: list[Block] = [_matrix(reading)]
     skipped = _skipped(reading)
     if skipped:
         blocks.append(Bullets(skipped))
     return Section("matrix", "The matrix", lead, tuple(blocks))
 
 
-def _matrix(reading: Reading, chapter: str) -> Matrix:
+def _matrix(reading: Reading) -> Matrix:
     keys: dict[tuple[str, ...], None] = {}
     held: dict[tuple[tuple[str, ...], str], Asked] = {}
     for system in reading.systems:
@@ -44,7 +54,7 @@ def _matrix(reading: Reading, chapter: str) -> Matrix:
         cells: list[MatrixCell | None] = []
         for place, attack in enumerate(reading.attacks):
             found = held.get((key, attack))
-            cells.append(_cell(reading, found, f"{chapter}-{len(rows)}-{place}") if found else None)
+            cells.append(_cell(reading, found, f"{len(rows)}-{place}") if found else None)
         rows.append(MatrixRow(system, surface, goal, norm, eps, clean, tuple(cells)))
     notes = tuple(_note(reading, attack) for attack in reading.attacks)
     return Matrix(reading.metrics, reading.lower_is_better, reading.attacks, notes, tuple(rows))

@@ -29,7 +29,7 @@ class Hypothesis:
     other: Values
 
 
-def build(reading: Reading, chapter: str) -> Section | None:
+def build(reading: Reading) -> Section | None:
     """Return the section, None where the main metric has no value per user or nothing can be compared."""
     held = [one for one in hypotheses(reading) if one.one.shape[1] > 1] if reading.has_values(reading.main) else []
     if not held:
@@ -47,8 +47,8 @@ def build(reading: Reading, chapter: str) -> Section | None:
     caption = f"Paired tests of {reading.main} over users; p values after Holm over all {len(rows)} rows."
     table = Table("tests", caption, columns, numeric, tuple(rows), is_folded=len(rows) > _OPEN)
     lead = (
-        "Differences are means over users, each user\N{RIGHT SINGLE QUOTATION MARK}s value averaged over seeds; the effect "
-        "size is the mean difference in standard deviations of the differences."
+        "Differences are means over users, the value of each averaged over seeds; the effect size is the mean "
+        "difference in standard deviations of the differences."
     )
     blocks: tuple[Block, ...] = (Prose((said,)), table)
     return Section("significance", "Significance", lead, blocks)
@@ -67,7 +67,9 @@ def hypotheses(reading: Reading) -> Iterator[Hypothesis]:
         attacked = reading.values(asked.cells, reading.main)
         before = reading.values(asked.cells, reading.main, "clean_cell")
         at: Phrase = (Name(asked.budget),)
-        yield from _compared("attack against clean", (Name(asked.attack), " on ", Name(asked.system)), at, attacked, before)
+        yield from _compared(
+            "attack against clean", (Name(asked.attack), " on ", Name(asked.system)), at, attacked, before
+        )
         reference = noise.get((asked.system, asked.at))
         if reference is not None and not asked.is_noise:
             about: Phrase = (Name(asked.attack), " on ", Name(asked.system))

@@ -17,7 +17,7 @@ from recshield.report.words import between, change, figure, listed, moved, numbe
 _MOST, _NAMED = 6, 3
 
 
-def build(reading: Reading, chapter: str) -> Section:
+def build(reading: Reading) -> Section:
     """Return the section."""
     blocks: list[Block] = [Bullets(tuple(sentences(reading)))]
     picture = _picture(reading)
@@ -52,7 +52,8 @@ def _left(reading: Reading, asked: Asked) -> Phrase:
 
 def _systems(reading: Reading, ranked: list[Standing]) -> Phrase:
     best, last = ranked[0], ranked[-1]
-    assert best.overall and last.overall
+    assert best.overall
+    assert last.overall
     budget = (Name(best.overall.budget),)
     best_said = (*moved(reading.estimate(best.overall.cells)), " of ", _title(reading), " under ",
                  Name(best.overall.attack), ", ", *_left(reading, best.overall))  # fmt: skip
@@ -123,9 +124,7 @@ def _defenses(reading: Reading, at: dict[str, Standing]) -> list[Phrase]:
     return [phrase for _, phrase in sorted(said, key=lambda pair: pair[0])]
 
 
-def _defense(
-    reading: Reading, system: str, base: str, cost: Interval, at: dict[str, Standing]
-) -> tuple[int, Phrase]:
+def _defense(reading: Reading, system: str, base: str, cost: Interval, at: dict[str, Standing]) -> tuple[int, Phrase]:
     """Return the sentence about one defense, and 0 where it wins clean and loses under attack."""
     sign = -1 if reading.main in reading.lower_is_better else 1
     is_within = cost.low <= 0 <= cost.high

@@ -61,7 +61,7 @@ _CRAFTED = (("gradients", "AML.T0043.000 White-Box Optimization"), ("scores", "A
 _STAGES = {"serve": "deployment-time", "fit": "training-time"}
 
 
-def build(reading: Reading, chapter: str) -> Section | None:
+def build(reading: Reading) -> Section | None:
     """Return the section, None where nothing was attacked."""
     groups: dict[tuple[str, str, str, str], list[Asked]] = {}
     for asked in reading.asked:
@@ -69,8 +69,8 @@ def build(reading: Reading, chapter: str) -> Section | None:
     if not groups:
         return None
     lead = (
-        "What each attack may touch, wants, knows and may spend. Terms are those of NIST AI 100-2 E2025, techniques those "
-        "of MITRE ATLAS, duties those of the EU AI Act; a dash means that none fits."
+        "What each attack may touch, wants, knows and may spend. Terms are those of NIST AI 100-2 E2025, techniques "
+        "those of MITRE ATLAS, duties those of the EU AI Act; a dash means that none fits."
     )
     columns = ("attack", "surface", "goal", "knowledge", "time", "budgets", "NIST AI 100-2", "MITRE ATLAS", "EU AI Act")
     rows = tuple(_row(held) for held in groups.values())
@@ -128,7 +128,9 @@ def _techniques(terms: Terms | None, access: str) -> list[str]:
 
 def _notes(asked: Sequence[Asked]) -> tuple[Phrase, ...]:
     said: list[Phrase] = []
-    inside = [one.surface for one in asked if (terms := TERMS.get((family(one.surface), one.stage))) and not terms.is_outside]
+    inside = [
+        one.surface for one in asked if (terms := TERMS.get((family(one.surface), one.stage))) and not terms.is_outside
+    ]
     unknown = [one.surface for one in asked if (family(one.surface), one.stage) not in TERMS]
     if inside:
         text = ": nobody outside can perturb what lies inside the model. Such an attack is a stress test; no technique "

@@ -16,12 +16,17 @@ _DRAWN = 4
 
 
 def fronts(points: Sequence[tuple[float, float]], sign: int = 1) -> list[bool]:
-    """Return for each point whether no other is at least as good in both and better in one; `sign` -1: lower is better."""
+    """Return for each point whether no other is at least as good in both and better in one.
+
+    Args:
+        points: clean and attacked figure of each system.
+        sign: -1 where lower figures are better.
+    """
     held = [(sign * one, sign * other) for one, other in points]
     return [not any(q[0] >= p[0] and q[1] >= p[1] and q != p for q in held) for p in held]
 
 
-def build(reading: Reading, chapter: str) -> Section | None:
+def build(reading: Reading) -> Section | None:
     """Return the section, None where fewer than two systems were attacked alike."""
     panels: list[Panel] = []
     rows: list[tuple[Phrase, ...]] = []
@@ -32,7 +37,9 @@ def build(reading: Reading, chapter: str) -> Section | None:
             rows += _rows(reading, held)
     if not panels:
         return None
-    lead = "To the right is better without an attack, upwards is better under the worst one that was tried at that budget."
+    lead = (
+        "To the right is better without an attack, upwards is better under the worst one that was tried at that budget."
+    )
     caption = "Each system under its worst attack; the dashed line joins those that no other system beats in both."
     columns = ("budget", "system", "clean", "under attack", "worst attack", "change", "verdict")
     numeric = (False, False, True, True, False, True, False)
@@ -63,6 +70,11 @@ def _rows(reading: Reading, held: list[tuple[str, Asked]]) -> list[tuple[Phrase,
     found: list[tuple[Phrase, ...]] = []
     for system, asked in held:
         own = reading.estimate(asked.cells)
-        head: tuple[Phrase, ...] = ((Name(asked.budget),), (Name(system),), (figure(own.clean),), (figure(own.attacked),))
+        head: tuple[Phrase, ...] = (
+            (Name(asked.budget),),
+            (Name(system),),
+            (figure(own.clean),),
+            (figure(own.attacked),),
+        )
         found.append((*head, (Name(asked.attack),), moved(own), (Verdict(reading.verdict(asked)),)))
     return found
