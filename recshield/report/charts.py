@@ -77,14 +77,14 @@ def standing(rows: Rows, kinds: Sequence[str], metric: str) -> dict[str, Any]:
     )
     colours = [INK, REFERENCE, SERIES[1], "#8c2d04"][: len(kinds)]
     shapes = ["circle", "square", "diamond", "triangle-left"][: len(kinds)]
-    domain = list(kinds)
+    domain, legend = list(kinds), alt.Legend(columns=2)
     points = alt.Chart(frame).mark_point(filled=True, size=110, opacity=1, strokeWidth=2.5).encode(
         y=y,
         x="value:Q",
         color=alt.Color("kind:N", title=None, scale=alt.Scale(domain=domain, range=colours)),
-        shape=alt.Shape("kind:N", title=None, scale=alt.Scale(domain=domain, range=shapes)),
+        shape=alt.Shape("kind:N", title=None, scale=alt.Scale(domain=domain, range=shapes), legend=legend),
     )  # fmt: skip
-    return _finished(alt.layer(line, points), 620, max(34 * len(systems), 60))
+    return _finished(alt.layer(line, points), 380, max(34 * len(systems), 60))
 
 
 def lines(

@@ -23,8 +23,8 @@ _SPECIAL = {
 }  # fmt: skip
 #: Characters after which a long name may break.
 _BREAKS = set("+:,=@-_./ ")
-#: Characters of small type that fit into a line.
-_LINE = 118
+#: Size of type -> its characters that fit into a line; a table takes the first that its columns fit into.
+_SIZES = {"scriptsize": 104, "tiny": 132}
 
 
 def _character(char: str) -> str:
@@ -61,21 +61,32 @@ def _length(parts: Phrase) -> int:
     return sum(len(p.text if isinstance(p, Name | Number) else p.word if isinstance(p, Verdict) else p) for p in parts)
 
 
-def widths(table: Table) -> Safe:
-    """Return the columns of a longtable: every column has a share of the line, by the length of its texts."""
-    longest = []
+def _lengths(table: Table) -> list[int]:
+    """Return how many characters each column wants: most of its texts on one line, the words of its title whole."""
+    wanted = []
     for place, title in enumerate(table.columns):
         lengths = sorted(_length(row[place]) for row in table.rows) or [1]
-        usual = lengths[int(0.9 * (len(lengths) - 1))]
         word = max((len(one) for one in re.split(r"[\s-]", title)), default=1)
-        longest.append(min(max(usual, word + 1, 4), 46))
-    scale = min(1.0, _LINE / sum(longest))
+        wanted.append(min(max(lengths[int(0.9 * (len(lengths) - 1))] + 1, word + 2, 5), 46))
+    return wanted
+
+
+def size(table: Table) -> Safe:
+    """Return the size of type that a table is set in."""
+    wanted = sum(_lengths(table))
+    return Safe(next((name for name, line in _SIZES.items() if wanted <= line), list(_SIZES)[-1]))
+
+
+def widths(table: Table) -> Safe:
+    """Return the columns of a longtable, each with a share of the line by the length of its texts."""
+    wanted, line = _lengths(table), _SIZES[str(size(table))]
+    whole = max(sum(wanted), line)
     columns = []
-    for length, is_number in zip(longest, table.numeric, strict=True):
+    for length, is_number in zip(wanted, table.numeric, strict=True):
         side = "raggedleft" if is_number else "raggedright"
-        share = max(length * scale / _LINE, 0.035)
-        columns.append(rf">{{\{side}\arraybackslash}}p{{\dimexpr {share:.4f}\linewidth-1.6\tabcolsep\relax}}")
-    return Safe("@{}" + "".join(columns) + "@{}")
+        share = length / whole
+        columns.append(rf">{{\{side}\arraybackslash}}p{{\dimexpr {share:.4f}\linewidth-2\tabcolsep\relax}}")
+    return Safe("".join(columns))
 
 
 class Latex(ReportFormat):
@@ -90,7 +101,7 @@ class Latex(ReportFormat):
             self.templates, escape, block_start_string="<%", block_end_string="%>", variable_start_string="<<",
             variable_end_string=">>", comment_start_string="<#", comment_end_string="#>",
         )  # fmt: skip
-        made.filters |= {"phrase": phrase, "widths": widths, "tables": flat.tables, "notes": flat.notes}
+        made.filters |= {"phrase": phrase, "widths": widths, "size": size, "tables": flat.tables, "notes": flat.notes}
         made.filters |= {"typed": lambda text: phrase((Name(text),))}
         files: dict[str, list[str]] = {}
         for key, chart in flat.charts(report):
