@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from recshield.report.content import Estimate, Inline, Name, Number, Phrase
 
-MINUS = "\N{MINUS SIGN}"
+MINUS, SPACE = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 
 
 def signed(value: float) -> str:
@@ -16,12 +16,12 @@ def signed(value: float) -> str:
         return "n/a"
     shown = f"{100 * abs(value):.1f}"
     sign = "" if float(shown) == 0 else "+" if value > 0 else MINUS
-    return f"{sign}{shown} %"
+    return f"{sign}{shown}{SPACE}%"
 
 
 def share(value: float) -> Number:
     """Return a share as `12.3 %`."""
-    return Number(value, "n/a" if math.isnan(value) else f"{100 * value:.1f} %".replace("-", MINUS))
+    return Number(value, "n/a" if math.isnan(value) else f"{100 * value:.1f}{SPACE}%".replace("-", MINUS))
 
 
 def change(value: float) -> Number:
@@ -46,7 +46,7 @@ def count(value: int) -> Number:
 
 def p_value(value: float) -> Number:
     """Return a p value."""
-    return Number(value, "< 0.0001" if value < 1e-4 else f"{value:.4f}")
+    return Number(value, f"<{SPACE}0.0001" if value < 1e-4 else f"{value:.4f}")
 
 
 def between(low: float, high: float) -> str:

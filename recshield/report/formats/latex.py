@@ -19,6 +19,7 @@ _SPECIAL = {
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
     "-": "{-}", "[": "{[}", "]": "{]}", "!": "{!}", "?": "{?}", ",": "{,}",
     "\N{MINUS SIGN}": r"\ensuremath{-}", "\N{MULTIPLICATION SIGN}": r"\ensuremath{\times}", "\N{EN DASH}": "--",
+    "\N{NO-BREAK SPACE}": "~",
     "\N{RIGHT SINGLE QUOTATION MARK}": "'", "\N{REPLACEMENT CHARACTER}": r"\textbf{?}",
 }  # fmt: skip
 #: Characters after which a long name may break.

@@ -87,12 +87,12 @@ def _attack(reading: Reading, ranked: list[Standing]) -> Phrase:
     said += _takes(reading, full[name])
     for other in full:
         if full[other][0].is_ensemble and single:
-            said += ["; ", Name(other), ", each user\N{RIGHT SINGLE QUOTATION MARK}s worst over several, "]
+            said += ["; ", Name(other), ", each user\N{RIGHT SINGLE QUOTATION MARK}s worst over several, takes "]
             said += _takes(reading, full[other])
             break
     noise = [one.noise for one in ranked if one.noise]
     if noise:
-        said += ["; random noise of the same size ", *_takes(reading, noise)]
+        said += ["; random noise of the same size takes ", *_takes(reading, noise)]
     return (*said, ".")
 
 
