@@ -26,13 +26,22 @@ def svg(spec: dict[str, Any], key: str, alt: str) -> str:
         alt: what it shows, for readers who do not see it.
     """
     ElementTree.register_namespace("", _SVG)
-    root = ElementTree.fromstring(vl_convert.vegalite_to_svg(spec))  # noqa: S314 - made here, by vl-convert
+    root = ElementTree.fromstring(vl_convert.vegalite_to_svg(_drawable(spec)))  # noqa: S314 - made here, by vl-convert
     _clean(root, key)
     root.set("role", "img")
     root.set("aria-label", plain(alt))
     for name in ("class", "version"):
         root.attrib.pop(name, None)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _drawable(held: Any) -> Any:
+    """Return a specification without control characters: vl-convert ends the whole process at one (seen with 1.9)."""
+    if isinstance(held, str):
+        return plain(held)
+    if isinstance(held, dict):
+        return {plain(key): _drawable(value) for key, value in held.items()}
+    return [_drawable(one) for one in held] if isinstance(held, list | tuple) else held
 
 
 def _clean(element: ElementTree.Element, key: str) -> None:
@@ -54,6 +63,7 @@ def _clean(element: ElementTree.Element, key: str) -> None:
 def export(spec: dict[str, Any], folder: Path, stem: str) -> None:
     """Write `stem`.svg, .png (at twice its size) and .pdf."""
     folder.mkdir(parents=True, exist_ok=True)
+    spec = _drawable(spec)
     (folder / f"{stem}.svg").write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
     (folder / f"{stem}.png").write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
     (folder / f"{stem}.pdf").write_bytes(vl_convert.vegalite_to_pdf(spec))

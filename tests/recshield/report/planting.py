@@ -35,7 +35,9 @@ class Planted:
 
 def spread(mean: float, seed: int) -> np.ndarray:
     """Return values of all users with exactly this mean; users differ alike in every cell."""
-    shape = np.random.default_rng(5).uniform(0.2, 1.8, N_USERS) + 0.01 * np.random.default_rng(seed).uniform(size=N_USERS)
+    shape = np.random.default_rng(5).uniform(0.2, 1.8, N_USERS) + 0.01 * np.random.default_rng(seed).uniform(
+        size=N_USERS
+    )
     return mean * shape / shape.mean()
 
 
@@ -47,11 +49,15 @@ def identity(*parts: object) -> str:
 
 def planted(cells: Sequence[Planted], manifest: Mapping[str, Any] | None = None, dataset: str = "planted") -> Results:
     """Return the tables of a run with these cells; a cell whose attack is `none` is a clean system."""
-    clean = {(one.system, seed): value for one in cells if one.attack == "none" for seed, value in enumerate(one.values)}
+    clean = {
+        (one.system, seed): value for one in cells if one.attack == "none" for seed, value in enumerate(one.values)
+    }
     steps, table, users = [], [], []
     for one in cells:
         for seed, value in enumerate(one.values):
-            own, its_clean = (identity(one.system, name, one.eps if name != "none" else 0, seed) for name in (one.attack, "none"))
+            own, its_clean = (
+                identity(one.system, name, one.eps if name != "none" else 0, seed) for name in (one.attack, "none")
+            )
             is_clean = one.attack == "none"
             word = "" if is_clean else (one.verdicts[seed] if one.verdicts else one.verdict)
             facts = {
@@ -98,7 +104,10 @@ def reading(cells: Sequence[Planted], name: str = "runs/planted", dataset: str =
                 rows.append({"cell": cell, "number": number, "check": check, "is_required": is_required,
                              "verdict": verdict, "sentence": sentence, "figures": "{}"})  # fmt: skip
     columns = ["cell", "number", "check", "is_required", "verdict", "sentence", "figures"]
-    facts = {"request": {"models": ["mf"], "seeds": [0], "dataset": dataset}, "data": {"name": dataset, "fingerprint": "f"}}
+    facts = {
+        "request": {"models": ["mf"], "seeds": [0], "dataset": dataset},
+        "data": {"name": dataset, "fingerprint": "f"},
+    }
     return Reading(name, held, pd.DataFrame(rows, columns=columns), facts | manifest)
 
 
@@ -106,7 +115,11 @@ def sound() -> list[Planted]:
     """Return two systems under noise and two attacks at two budgets; `shield` is the defended one."""
     cells = [Planted("mf", "none", [0.20]), Planted("shield", "none", [0.21], defense="advreg")]
     for eps, noise, fgsm, pgd in ((0.5, 0.19, 0.16, 0.15), (1.0, 0.18, 0.12, 0.10)):
-        cells += [Planted("mf", "noise", [noise], eps), Planted("mf", "fgsm", [fgsm], eps), Planted("mf", "pgd", [pgd], eps)]
+        cells += [
+            Planted("mf", "noise", [noise], eps),
+            Planted("mf", "fgsm", [fgsm], eps),
+            Planted("mf", "pgd", [pgd], eps),
+        ]
     for eps, noise, fgsm, pgd in ((0.5, 0.205, 0.19, 0.185), (1.0, 0.20, 0.18, 0.17)):
         cells += [Planted("shield", name, [value], eps, defense="advreg")
                   for name, value in (("noise", noise), ("fgsm", fgsm), ("pgd", pgd))]  # fmt: skip

@@ -190,7 +190,9 @@ def test_latex_tables_have_as_many_cells_as_columns(folder: Path) -> None:
     assert len(tables) >= 8
     for columns, body in tables:
         n_columns = columns.count(r"\arraybackslash")
-        rows = [line for line in body.splitlines() if line.endswith(r"\\") and "\\toprule" not in line and "*{" not in line]
+        rows = [
+            line for line in body.splitlines() if line.endswith(r"\\") and "\\toprule" not in line and "*{" not in line
+        ]
         assert rows
         assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {n_columns - 1}
     assert latex.count(r"\begin{") == latex.count(r"\end{")
@@ -237,7 +239,9 @@ def test_it_is_built_in_time_and_the_same_twice(run: Path, tmp_path: Path, monke
     assert (tmp_path / "one.html").read_bytes() == (tmp_path / "other.html").read_bytes()
 
 
-def test_two_runs_are_two_chapters_with_keys_of_their_own(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_are_two_chapters_with_keys_of_their_own(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report(monkeypatch, run, run, "--out", tmp_path, "--compare", run)
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     ids = [held["id"] for _, held in page.elements if "id" in held]
@@ -259,11 +263,16 @@ def luminance(colour: str) -> float:
 def test_text_stands_out_from_every_ground_by_at_least_four_and_a_half(folder: Path, theme: int) -> None:
     """WCAG 2.2, 1.4.3, by its formula."""
     style = "".join(Page((folder / "report.html").read_text(encoding="utf-8")).styles)
-    light, dark = (dict(re.findall(r"--([\w-]+):(#[0-9a-f]{3,6})", block)) for block in re.findall(r":root\{(.*?)\}", style, re.DOTALL)[:2])
+    light, dark = (
+        dict(re.findall(r"--([\w-]+):(#[0-9a-f]{3,6})", block))
+        for block in re.findall(r":root\{(.*?)\}", style, re.DOTALL)[:2]
+    )
     colours = light | (dark if theme else {})
     shades = ["even", "gain-0", "gain-1", "gain-2", "loss-0", "loss-1", "loss-2"]
     pairs = [("ink", one) for one in (*shades, "paper", "raised")] + [("on3", "loss-3"), ("deep", "loss-4")]
-    pairs += [(one, "paper") for one in ("muted", "accent-ink", "pass", "warn", "unproven", "fail")] + [("paper", "fail")]
+    pairs += [(one, "paper") for one in ("muted", "accent-ink", "pass", "warn", "unproven", "fail")] + [
+        ("paper", "fail")
+    ]
     for ink, ground in pairs:
         one, other = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
         assert (one + 0.05) / (other + 0.05) >= 4.5, (ink, ground)

@@ -70,7 +70,9 @@ def test_a_defense_that_wins_clean_and_loses_under_attack_is_said_to_lose() -> N
 
 def test_a_defense_that_costs_clean_accuracy_is_said_to_cost() -> None:
     cells = with_cell(sound(), "shield", "none", 0.5, values=[0.18])
-    assert any(one.startswith("Without an attack shield costs against mf in NDCG@100 (-10.0 %") for one in said(reading(cells)))
+    assert any(
+        one.startswith("Without an attack shield costs against mf in NDCG@100 (-10.0 %") for one in said(reading(cells))
+    )
 
 
 def test_a_cell_that_is_unproven_is_named_with_the_check_that_lacks() -> None:
@@ -98,11 +100,18 @@ def test_a_cell_that_fails_its_budget_ranks_nothing() -> None:
 
 
 def test_an_ensemble_is_not_called_a_single_attack() -> None:
-    cells = [*sound(), Planted("mf", "auto", [0.04], 1.0, members=["x"]), Planted("shield", "auto", [0.09], 1.0, members=["x"])]
+    cells = [
+        *sound(),
+        Planted("mf", "auto", [0.04], 1.0, members=["x"]),
+        Planted("shield", "auto", [0.09], 1.0, members=["x"]),
+    ]
     first, second, *_ = said(reading(cells))
     assert "under auto" in first
     assert second.startswith("The worst single attack is pgd")
-    assert "auto, each user\N{RIGHT SINGLE QUOTATION MARK}s worst over several, takes 80.0 % from mf and 57.1 % from shield" in second
+    assert (
+        "auto, each user\N{RIGHT SINGLE QUOTATION MARK}s worst over several, takes 80.0 % from mf and 57.1 % from shield"
+        in second
+    )
 
 
 def test_without_an_attack_it_says_nothing_about_robustness() -> None:
