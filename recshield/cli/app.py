@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from recshield.cli import audit, bundle, cache, compare, datasets, matrix, plugins, reproduce, show, stages
+from recshield.cli import audit, bundle, cache, compare, datasets, matrix, plugins, report, reproduce, show, stages
 
 app = typer.Typer(
     name="recshield",
@@ -38,6 +38,7 @@ app.command("verify")(bundle.verify)
 app.command("reproduce")(reproduce.reproduce)
 app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("plugins")(plugins.plugins)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")

@@ -69,7 +69,7 @@ def recshield_checks() -> Sequence[type[Any]]:
 
 @hookspec
 def recshield_reports() -> Sequence[type[Any]]:
-    """Return report formats."""
+    """Return subclasses of `recshield.report.ReportFormat`."""
     return ()
 
 

@@ -150,3 +150,6 @@ WEIGHTS_BYTES = 512 * 1024**2
 
 #: Percentage of the epochs that `recshield reproduce --quick` trains.
 QUICK_PERCENT = 2
+
+#: Formats of a report when none is named.
+REPORT_FORMATS = ("html",)

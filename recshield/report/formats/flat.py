@@ -1,0 +1,46 @@
+"""A matrix as plain tables, for formats in which nothing can be opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recshield.report.content import Chart, Matrix, MatrixCell, Name, Phrase, Report, Table, Verdict
+from recshield.report.words import figure, moved
+
+DASH = "\N{EN DASH}"
+
+
+def tables(matrix: Matrix) -> Iterator[Table]:
+    """Yield a table per metric: a row per system and budget, a column per attack."""
+    for place, metric in enumerate(matrix.metrics):
+        rows: list[tuple[Phrase, ...]] = []
+        for row in matrix.rows:
+            budget: Phrase = (Name(f"{row.norm} {row.eps}"),) if row.norm else (DASH,)
+            cells = tuple(_cell(cell, place) for cell in row.cells)
+            rows.append(((Name(row.system),), budget, (figure(row.clean[place].clean),), *cells))
+        columns = ("system", "budget", "clean", *matrix.attacks)
+        numeric = (False, False, True, *(True,) * len(matrix.attacks))
+        caption = f"Relative change of {metric}, its interval in per cent, and the verdict."
+        yield Table(f"matrix-{place}", caption, columns, numeric, tuple(rows))
+
+
+def _cell(cell: MatrixCell | None, place: int) -> Phrase:
+    if cell is None:
+        return (DASH,)
+    differs = " (differs by seed)" if cell.is_flipping else ""
+    return (*moved(cell.estimates[place]), " ", Verdict(cell.verdict), differs)
+
+
+def notes(matrix: Matrix) -> tuple[Phrase, ...]:
+    """Return what a reader must know about some attacks."""
+    held = zip(matrix.attacks, matrix.notes, strict=True)
+    return tuple((Name(attack), f": {note}.") for attack, note in held if note)
+
+
+def charts(report: Report) -> Iterator[tuple[str, Chart]]:
+    """Yield every chart with a key unique within the report."""
+    for chapter in report.chapters:
+        for section in chapter.sections:
+            for block in section.blocks:
+                if isinstance(block, Chart):
+                    yield f"{chapter.key}-{section.key}-{block.key}", block
