@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,9 +14,9 @@ from recshield.core import settings
 from recshield.core.errors import AccessDenied, BadValue, NonFiniteScores
 from recshield.core.interfaces import LOSSES, Access, Batch, Goal, Recommender
 from recshield.core.norms import measure
-from recshield.core.surfaces import Delta, Surface, View, covers
+from recshield.core.surfaces import Delta, Stage, Surface, View, covers
 from recshield.data.interactions import HeldOut, Interactions
-from recshield.evaluation.ranking import Extras, rank, top
+from recshield.evaluation.ranking import clean_lists, top
 from recshield.training.draws import draw_negatives
 
 
@@ -29,12 +29,13 @@ class GoalPairs:
     negatives: Tensor  # (draws, rows)
 
     def batches(self, device: torch.device, size: int) -> Iterator[Batch]:
-        """Yield the triplets in a fixed order; memory is one batch."""
-        for draw in self.negatives:
-            for start in range(0, len(self.users), size):
-                end = start + size
-                batch = Batch(self.users[start:end], self.positives[start:end], draw[start:end])
-                yield Batch(batch.users.long(), batch.positives.long(), batch.negatives.long()).to(device)
+        """Yield the triplets in a fixed order, all draws of a row in one batch; memory is one batch."""
+        n_draws = len(self.negatives)
+        step = max(1, size // max(1, n_draws))
+        for start in range(0, len(self.users), step):
+            end = start + step
+            users, positives = (held[start:end].long().repeat(n_draws) for held in (self.users, self.positives))
+            yield Batch(users, positives, self.negatives[:, start:end].reshape(-1).long()).to(device)
 
     def __len__(self) -> int:
         return self.negatives.numel()
@@ -53,11 +54,9 @@ def oracle_pairs(train: Interactions, test: HeldOut, data_seed: int) -> GoalPair
 
 def top_pairs(model: Recommender, train: Interactions, data_seed: int, device: torch.device) -> GoalPairs:
     """Return the first items of every user's clean list with items of the rest: outside them and the training rows."""
-    everyone = np.arange(train.n_users, dtype=np.int32)
-    nothing = HeldOut(everyone, np.zeros(train.n_users + 1, np.int64), np.empty(0, np.int32))
-    count = min(settings.TOP_ITEMS, train.n_items)
-    lists = rank(model.score, train, nothing, device=device, extras=Extras(count)).first(count)
+    lists = clean_lists(model.score, train, settings.TOP_ITEMS, device)
     is_shown = lists >= 0
+    everyone = np.arange(train.n_users, dtype=np.int32)
     return _beside(train, everyone.repeat(is_shown.sum(axis=1)), lists[is_shown], settings.TOP_DRAWS, data_seed, "top")
 
 
@@ -117,7 +116,9 @@ class TrainedVictim:
         data_seed: int = settings.DATA_SEED,
     ) -> None:
         self.goal = goal
-        self.surfaces: tuple[Surface, ...] = tuple(one for one in model.surfaces if covers(target, one.name))
+        self.surfaces: tuple[Surface, ...] = tuple(
+            one for one in model.surfaces if covers(target, one.name) and Stage.SERVE in one.stages
+        )
         if not self.surfaces:
             raise BadValue(f"model '{model.name}' has no surface '{target}'")
         self.notes = GradientNotes()
@@ -125,6 +126,7 @@ class TrainedVictim:
         self.device = model.values(self.surfaces[0].name).device
         self._data_seed = data_seed
         self._top_pairs: GoalPairs | None = None
+        self._own: Sequence[tuple[Batch, int]] | None = None
         self._at_zero: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
         self._rows: dict[str, Tensor] | None = None
 
@@ -135,6 +137,19 @@ class TrainedVictim:
         if self._top_pairs is None:
             self._top_pairs = top_pairs(self._model, self._train, self._data_seed, self.device)
         return self._top_pairs
+
+    def _batches(self, loss: str) -> Iterator[tuple[Batch, int]]:
+        """Yield the batches of a loss, each with the number that its sum is divided by."""
+        if loss == "" and not self.goal.oracle:
+            if self._own is None:
+                self._own = self._model.goal_batches(self._train, self._data_seed) or ()
+            for batch, count in self._own:
+                yield batch.to(self.device), count
+            if self._own:
+                return
+        pairs = self._pairs_of(loss)
+        for batch in pairs.batches(self.device, self._model.pass_size):
+            yield batch, len(pairs)
 
     def _allow(self, needed: Access) -> None:
         if not self._access & needed:
@@ -155,7 +170,7 @@ class TrainedVictim:
             is_read = {
                 one.name: torch.zeros(one.shape[0], dtype=torch.bool, device=self.device) for one in self.surfaces
             }
-            for batch in self._pairs.batches(self.device, self._model.pass_size):
+            for batch, _ in self._batches(""):
                 for name, rows in self._model.rows(batch).items():
                     if name in is_read:
                         is_read[name][rows] = True
@@ -197,28 +212,29 @@ class TrainedVictim:
 
     def _ascend(self, delta: Delta, loss: str) -> tuple[Tensor, dict[str, Tensor]]:
         leaves = {one.name: delta[one.name].detach().clone().requires_grad_() for one in self.surfaces}
-        total, pairs = 0.0, self._pairs_of(loss)
+        total = 0.0
         with torch.enable_grad():
-            for batch in pairs.batches(self.device, self._model.pass_size):
+            for batch, count in self._batches(loss):
                 own = self._model.gradient(batch, View({name: held.detach() for name, held in leaves.items()}), loss)
                 if own is None:
                     part = _loss(self._model, batch, View(leaves), loss)
-                    total += float(part.detach())
-                    (part / len(pairs)).backward()
+                    total += float(part.detach()) / count
+                    if part.requires_grad:
+                        (part / count).backward()
                     continue
-                total += own[0]
+                total += own[0] / count
                 for name, held in own[1].items():
                     before = leaves[name].grad
-                    leaves[name].grad = held / len(pairs) + (0 if before is None else before)
+                    leaves[name].grad = held / count + (0 if before is None else before)
         gradient = {
             name: held.grad if held.grad is not None else torch.zeros_like(held) for name, held in leaves.items()
         }
-        if pairs is not self._pairs:
+        if loss:
             gradient = self._on_goal_rows(gradient)
-        self.notes.values.append(total / len(pairs))
+        self.notes.values.append(total)
         if self.notes.zero_share is None:
             self.notes.zero_share = self._zero_share(gradient)
-        return torch.tensor(total / len(pairs), dtype=torch.float64), gradient
+        return torch.tensor(total, dtype=torch.float64), gradient
 
     def _on_goal_rows(self, gradient: Delta) -> dict[str, Tensor]:
         """Return a gradient that is zero outside the rows that the goal reads, where nothing is perturbed."""
@@ -242,13 +258,12 @@ class TrainedVictim:
         Raises:
             NonFiniteScores: the loss is NaN or infinite.
         """
-        pairs = self._pairs_of(loss)
-        batches = pairs.batches(self.device, self._model.pass_size)
+        view = View(dict(delta))
         with torch.no_grad():
-            total = sum(float(_loss(self._model, batch, View(dict(delta)), loss)) for batch in batches)
+            total = sum(float(_loss(self._model, batch, view, loss)) / count for batch, count in self._batches(loss))
         if not np.isfinite(total):
             raise NonFiniteScores("the attacked loss is NaN or infinite; look at the model's training")
-        return total / len(pairs)
+        return total
 
     def mean_norm(self, norm: str) -> float:
         """Return the mean clean norm over the rows, of all surfaces of the target, that the goal reads."""
