@@ -107,7 +107,8 @@ class Block(torch.nn.Module):
         found = []
         for part, (lines, length) in zip(projected.split([n * m for n, m in shapes]), shapes, strict=True):
             heads = part.view(lines, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-            attended = scaled_dot_product_attention(heads[0], heads[1], heads[2], is_causal=True)
+            query, key, value = heads.unbind()  # its gradient is one copy; that of three indices would be three sums
+            attended = scaled_dot_product_attention(query, key, value, is_causal=True)
             found.append(attended.transpose(1, 2).reshape(lines * length, width))
         return torch.cat(found)
 

@@ -196,7 +196,7 @@ class Sequential(Recommender):
             vectors = self._felt(vectors, inputs, view)
         share = self.config.dropout if self.training else 0.0
         hidden = self.encode(packed, vectors, Dropper(share, batch.seed, vectors.device))
-        states = hidden.index_select(0, batch.places)
+        states = embedding(batch.places, hidden)
         return (states * liked).sum(dim=1), (states * other).sum(dim=1)
 
     def _felt(self, vectors: Tensor, items: Tensor, view: View) -> Tensor:

@@ -69,7 +69,6 @@ def test_padding_never_influences_a_score(config: SASRecConfig | GRU4RecConfig) 
     alone = torch.cat([model.score(user[None]) for user in everyone])
     assert torch.allclose(together, alone, rtol=1e-5, atol=1e-6)
     # The same histories padded to 30 positions, most of which stand behind the last row.
-    _, packed = model.histories(everyone)
     offsets = data.train.indptr
     known = np.flatnonzero(np.diff(offsets) > 0)
     ends = offsets[known + 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def loss_by_hand(
     offsets, items = model.row_offsets.tolist(), model.row_items.long()
     negative_of = dict(zip(batch.targets.tolist(), batch.negatives.tolist(), strict=True))  # type: ignore[union-attr]
     total = torch.zeros(())
-    for first, behind in zip(offsets[:-1], offsets[1:], strict=True):
+    for first, behind in itertools.pairwise(offsets):
         if behind - first < 2:
             continue
         rows = range(max(first, behind - 1 - 6), behind - 1)
