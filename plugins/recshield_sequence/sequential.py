@@ -167,8 +167,11 @@ class Sequential(Recommender):
 
     def _list_loss(self, batch: ListBatch, view: View) -> Tensor:
         users, places = batch.users.unique_consecutive(return_inverse=True)
-        logits = self.score(users, view)
-        return (logits.logsumexp(dim=1)[places] - logits[places, batch.positives]).sum()
+        states, table = self.last(users, view), view.read(self.table, self.item)
+        whole = (states @ table.T).logsumexp(dim=1)
+        # Not picked out of the scores of all items: the gradient of a pick is a table of zeros as large as they are.
+        listed = embedding(places, states) * embedding(batch.positives, table)
+        return whole[places].sum() - listed.sum()
 
     def _both(self, batch: Batch, view: View) -> tuple[Tensor, Tensor]:
         """Return (B,) scores of the positives and of the negatives."""
