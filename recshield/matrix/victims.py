@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,6 +86,24 @@ def _loss(model: Recommender, batch: Batch, view: View, name: str) -> Tensor:
     if name in ("margin", "top"):
         return -x.clamp(min=0).sum()
     raise BadValue(f"loss '{name}' is not known; allowed: {', '.join(LOSSES[1:])}, or empty for the model's own")
+
+
+class _RowsOf(torch.autograd.Function):
+    """Rows of a leaf, each once; the gradient is added to the leaf's in place, and no table is made for it."""
+
+    @staticmethod
+    def forward(ctx: Any, leaf: Tensor, rows: Tensor) -> Tensor:
+        """Return leaf[rows]."""
+        ctx.leaf, ctx.rows = leaf, rows
+        return leaf.detach().index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None]:
+        """Add the gradient of the rows to the leaf's."""
+        if ctx.leaf.grad is None:
+            ctx.leaf.grad = torch.zeros_like(ctx.leaf)
+        ctx.leaf.grad.index_add_(0, ctx.rows, gradients[0])
+        return None, None
 
 
 @dataclass
@@ -217,7 +236,8 @@ class TrainedVictim:
             for batch, count in self._batches(loss):
                 own = self._model.gradient(batch, View({name: held.detach() for name, held in leaves.items()}), loss)
                 if own is None:
-                    part = _loss(self._model, batch, View(leaves), loss)
+                    cut, rows = self._cut(batch, leaves, loss)
+                    part = _loss(self._model, batch, View(cut, rows), loss)
                     total += float(part.detach()) / count
                     if part.requires_grad:
                         (part / count).backward()
@@ -235,6 +255,19 @@ class TrainedVictim:
         if self.notes.zero_share is None:
             self.notes.zero_share = self._zero_share(gradient)
         return torch.tensor(total, dtype=torch.float64), gradient
+
+    def _cut(
+        self, batch: Batch, leaves: Mapping[str, Tensor], loss: str
+    ) -> tuple[Mapping[str, Tensor], dict[str, Tensor]]:
+        """Return what a batch of a model's own goal reads of the perturbation, and the rows; all of it for triplets.
+
+        Such batches are many and read few rows each; a gradient of all rows for each of them would take longer than
+        all else.
+        """
+        if loss or not self._own or self.goal.oracle:
+            return leaves, {}
+        rows = {name: held for name, held in self._model.rows(batch).items() if name in leaves}
+        return {name: _RowsOf.apply(leaves[name], held) for name, held in rows.items()}, rows
 
     def _on_goal_rows(self, gradient: Delta) -> dict[str, Tensor]:
         """Return a gradient that is zero outside the rows that the goal reads, where nothing is perturbed."""
