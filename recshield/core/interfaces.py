@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -53,7 +53,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Batch:
-    """Triplets (user, positive item, negative item), three int64 tensors of one length."""
+    """Triplets (user, positive item, negative item), three int64 tensors of one length; a model may add to them."""
 
     users: Tensor
     positives: Tensor
@@ -93,6 +93,8 @@ class Recommender(torch.nn.Module, ABC):
     name: ClassVar[str]
     config_type: ClassVar[type[Any]] = NoConfig
     exposes: ClassVar[tuple[str, ...]] = ()
+    #: Names of surfaces that defenses reach in training and no attacker does (`stages=()`).
+    exposes_in_training: ClassVar[tuple[str, ...]] = ()
     #: Triplets that an attack passes through `loss` at once; more where a pass has a cost of its own.
     pass_size: ClassVar[int] = ATTACK_TRIPLETS
     surfaces: tuple[Surface, ...] = ()
@@ -136,6 +138,18 @@ class Recommender(torch.nn.Module, ABC):
     def batches(self, data: Dataset, rng: Generator) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
         raise BadValue(f"model '{self.name}' yields no batches; training through the generic path needs them")
+
+    def goal_batches(self, train: Interactions, data_seed: int) -> Sequence[tuple[Batch, int]] | None:
+        """Return the batches of the loss that `degrade` raises: the sum of each one's `loss` over its number.
+
+        None (the default): the training rows with `DEGRADE_DRAWS` negatives each, and the mean over them. A model whose
+        loss is not one of triplets returns batches of its own; the other names of `LOSSES` read triplets all the same.
+
+        Args:
+            train: the training rows.
+            data_seed: of the draws, the same for every system and attack.
+        """
+        return None
 
     def rows(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return the sorted surface rows that the loss of a batch reads, per surface."""

@@ -15,7 +15,7 @@ from recshield.matrix.systems import Part, ResolvedSystem, is_fitted
 
 def why_impossible(system: ResolvedSystem) -> str:
     """Return why a system cannot be, or ""."""
-    exposed = system.recommender().exposes
+    exposed = (*system.recommender().exposes, *system.recommender().exposes_in_training)
     for defense in system.defenses:
         needs_surface = defense.plugin().default_target or defense.option("eps") is not None
         if needs_surface and not any(covers(defense.target, surface) for surface in exposed):
@@ -32,6 +32,8 @@ def why_untouchable(system: ResolvedSystem, target: str) -> str:
     if not exposed:
         return f"model '{system.model.name}' has no surface that can be touched"
     if not any(covers(target, surface) for surface in exposed):
+        if any(covers(target, surface) for surface in system.recommender().exposes_in_training):
+            return f"'{target}' of model '{system.model.name}' exists in training only; attack: {', '.join(exposed)}"
         return f"model '{system.model.name}' has no surface '{target}'; it has: {', '.join(exposed)}"
     return ""
 

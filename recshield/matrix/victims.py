@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,10 @@ from recshield.core.errors import AccessDenied, BadValue, NonFiniteScores
 from recshield.core.interfaces import LOSSES, Access, Batch, Goal, Recommender
 from recshield.core.norms import measure, norm_of
 from recshield.core.storage import copy, split, zeros
-from recshield.core.surfaces import Delta, Surface, View, covers
+from recshield.core.surfaces import Delta, Stage, Surface, View, covers
 from recshield.data.interactions import HeldOut, Interactions
 from recshield.data.visual import FEATURES, IMAGES, clean_values, device_of, image_chunks, pictures
-from recshield.evaluation.ranking import Extras, rank, top
+from recshield.evaluation.ranking import clean_lists, top
 from recshield.training.draws import draw_negatives
 
 
@@ -31,12 +32,13 @@ class GoalPairs:
     negatives: Tensor  # (draws, rows)
 
     def batches(self, device: torch.device, size: int) -> Iterator[Batch]:
-        """Yield the triplets in a fixed order; memory is one batch."""
-        for draw in self.negatives:
-            for start in range(0, len(self.users), size):
-                end = start + size
-                batch = Batch(self.users[start:end], self.positives[start:end], draw[start:end])
-                yield Batch(batch.users.long(), batch.positives.long(), batch.negatives.long()).to(device)
+        """Yield the triplets in a fixed order, all draws of a row in one batch; memory is one batch."""
+        n_draws = len(self.negatives)
+        step = max(1, size // max(1, n_draws))
+        for start in range(0, len(self.users), step):
+            end = start + step
+            users, positives = (held[start:end].long().repeat(n_draws) for held in (self.users, self.positives))
+            yield Batch(users, positives, self.negatives[:, start:end].reshape(-1).long()).to(device)
 
     def __len__(self) -> int:
         return self.negatives.numel()
@@ -55,11 +57,9 @@ def oracle_pairs(train: Interactions, test: HeldOut, data_seed: int) -> GoalPair
 
 def top_pairs(model: Recommender, train: Interactions, data_seed: int, device: torch.device) -> GoalPairs:
     """Return the first items of every user's clean list with items of the rest: outside them and the training rows."""
-    everyone = np.arange(train.n_users, dtype=np.int32)
-    nothing = HeldOut(everyone, np.zeros(train.n_users + 1, np.int64), np.empty(0, np.int32))
-    count = min(settings.TOP_ITEMS, train.n_items)
-    lists = rank(model.score, train, nothing, device=device, extras=Extras(count)).first(count)
+    lists = clean_lists(model.score, train, settings.TOP_ITEMS, device)
     is_shown = lists >= 0
+    everyone = np.arange(train.n_users, dtype=np.int32)
     return _beside(train, everyone.repeat(is_shown.sum(axis=1)), lists[is_shown], settings.TOP_DRAWS, data_seed, "top")
 
 
@@ -88,6 +88,24 @@ def loss_of(model: Recommender, batch: Batch, view: View, name: str) -> Tensor:
     if name in ("margin", "top"):
         return -x.clamp(min=0).sum()
     raise BadValue(f"loss '{name}' is not known; allowed: {', '.join(LOSSES[1:])}, or empty for the model's own")
+
+
+class _RowsOf(torch.autograd.Function):
+    """Rows of a leaf, each once; the gradient is added to the leaf's in place, and no table is made for it."""
+
+    @staticmethod
+    def forward(ctx: Any, leaf: Tensor, rows: Tensor) -> Tensor:
+        """Return leaf[rows]."""
+        ctx.leaf, ctx.rows = leaf, rows
+        return leaf.detach().index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None]:
+        """Add the gradient of the rows to the leaf's."""
+        if ctx.leaf.grad is None:
+            ctx.leaf.grad = torch.zeros_like(ctx.leaf)
+        ctx.leaf.grad.index_add_(0, ctx.rows, gradients[0])
+        return None, None
 
 
 @dataclass
@@ -119,7 +137,9 @@ class TrainedVictim:
         data_seed: int = settings.DATA_SEED,
     ) -> None:
         self.goal = goal
-        self.surfaces: tuple[Surface, ...] = tuple(one for one in model.surfaces if covers(target, one.name))
+        self.surfaces: tuple[Surface, ...] = tuple(
+            one for one in model.surfaces if covers(target, one.name) and Stage.SERVE in one.stages
+        )
         if not self.surfaces:
             raise BadValue(f"model '{model.name}' has no surface '{target}'")
         self.notes = GradientNotes()
@@ -127,6 +147,7 @@ class TrainedVictim:
         self.device = device_of(model, self.surfaces[0].name)
         self._data_seed = data_seed
         self._top_pairs: GoalPairs | None = None
+        self._own: Sequence[tuple[Batch, int]] | None = None
         self._at_zero: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
         self._rows: dict[str, Tensor] | None = None
 
@@ -137,6 +158,19 @@ class TrainedVictim:
         if self._top_pairs is None:
             self._top_pairs = top_pairs(self._model, self._train, self._data_seed, self.device)
         return self._top_pairs
+
+    def _batches(self, loss: str) -> Iterator[tuple[Batch, int]]:
+        """Yield the batches of a loss, each with the number that its sum is divided by."""
+        if loss == "" and not self.goal.oracle:
+            if self._own is None:
+                self._own = self._model.goal_batches(self._train, self._data_seed) or ()
+            for batch, count in self._own:
+                yield batch.to(self.device), count
+            if self._own:
+                return
+        pairs = self._pairs_of(loss)
+        for batch in pairs.batches(self.device, self._model.pass_size):
+            yield batch, len(pairs)
 
     def _allow(self, needed: Access) -> None:
         if not self._access & needed:
@@ -157,7 +191,7 @@ class TrainedVictim:
             is_read = {
                 one.name: torch.zeros(one.shape[0], dtype=torch.bool, device=self.device) for one in self.surfaces
             }
-            for batch in self._pairs.batches(self.device, self._model.pass_size):
+            for batch, _ in self._batches(""):
                 for name, rows in self._model.rows(batch).items():
                     if name in is_read:
                         is_read[name][rows] = True
@@ -214,30 +248,42 @@ class TrainedVictim:
         return value, gradient
 
     def _ascend(self, delta: Delta, loss: str) -> tuple[Tensor, dict[str, Tensor]]:
-        pairs = self._pairs_of(loss)
         if any(one.name == IMAGES for one in self.surfaces):
-            gradient, total = self._pixel_gradient(delta, pairs, loss)
+            gradient, total = self._pixel_gradient(delta, loss)
         else:
             leaves = {one.name: delta[one.name].detach().clone().requires_grad_() for one in self.surfaces}
-            total = self._accumulate(leaves, pairs, loss)
+            total = self._accumulate(leaves, loss)
             gradient = {
                 name: held.grad if held.grad is not None else torch.zeros_like(held) for name, held in leaves.items()
             }
-        if pairs is not self._pairs:
+        if loss:
             gradient = self._on_goal_rows(gradient)
-        self.notes.values.append(total / len(pairs))
+        self.notes.values.append(total)
         if self.notes.zero_share is None:
             self.notes.zero_share = self._zero_share(gradient)
-        return torch.tensor(total / len(pairs), dtype=torch.float64), gradient
+        return torch.tensor(total, dtype=torch.float64), gradient
 
-    def _pixel_gradient(self, delta: Delta, pairs: GoalPairs, loss: str) -> tuple[dict[str, Tensor], float]:
+    def _cut(
+        self, batch: Batch, leaves: Mapping[str, Tensor], loss: str
+    ) -> tuple[Mapping[str, Tensor], dict[str, Tensor]]:
+        """Return what a batch of a model's own goal reads of the perturbation, and the rows; all of it for triplets.
+
+        Such batches are many and read few rows each; a gradient of all rows for each of them would take longer than
+        all else.
+        """
+        if loss or not self._own or self.goal.oracle:
+            return leaves, {}
+        rows = {name: held for name, held in self._model.rows(batch).items() if name in leaves}
+        return {name: _RowsOf.apply(leaves[name], held) for name, held in rows.items()}, rows
+
+    def _pixel_gradient(self, delta: Delta, loss: str) -> tuple[dict[str, Tensor], float]:
         """Return the gradient with respect to images: that with respect to features, passed back chunk by chunk.
 
         (Sending the images of each batch of triplets through the network costs dozens of times as much.)
         """
         lowered = self._model.lower(View(dict(delta)))
         feature = lowered.delta[FEATURES].detach().clone().requires_grad_()
-        total = self._accumulate({FEATURES: feature}, pairs, loss)
+        total = self._accumulate({FEATURES: feature}, loss)
         slope = feature.grad if feature.grad is not None else torch.zeros_like(feature)
         found = zeros(tuple(delta[IMAGES].shape), self.device)
         rows = self.rows[IMAGES]
@@ -249,21 +295,23 @@ class TrainedVictim:
                 (found[part],) = torch.autograd.grad((moved.delta[FEATURES] * slope[part]).sum(), leaf)
         return {IMAGES: found}, total
 
-    def _accumulate(self, leaves: dict[str, Tensor], pairs: GoalPairs, loss: str) -> float:
-        """Add the gradient of the mean loss to the leaves, batch by batch; return the summed loss."""
+    def _accumulate(self, leaves: dict[str, Tensor], loss: str) -> float:
+        """Add the gradient of the mean loss to the leaves, batch by batch; return the mean loss."""
         total = 0.0
         with torch.enable_grad():
-            for batch in pairs.batches(self.device, self._model.pass_size):
+            for batch, count in self._batches(loss):
                 own = self._model.gradient(batch, View({name: held.detach() for name, held in leaves.items()}), loss)
                 if own is None:
-                    part = loss_of(self._model, batch, View(leaves), loss)
-                    total += float(part.detach())
-                    (part / len(pairs)).backward()
+                    cut, rows = self._cut(batch, leaves, loss)
+                    part = loss_of(self._model, batch, View(cut, rows), loss)
+                    total += float(part.detach()) / count
+                    if part.requires_grad:
+                        (part / count).backward()
                     continue
-                total += own[0]
+                total += own[0] / count
                 for name, held in own[1].items():
                     before = leaves[name].grad
-                    leaves[name].grad = held / len(pairs) + (0 if before is None else before)
+                    leaves[name].grad = held / count + (0 if before is None else before)
         return total
 
     def _on_goal_rows(self, gradient: Delta) -> dict[str, Tensor]:
@@ -290,14 +338,13 @@ class TrainedVictim:
         Raises:
             NonFiniteScores: the loss is NaN or infinite.
         """
-        pairs = self._pairs_of(loss)
-        batches = pairs.batches(self.device, self._model.pass_size)
+        view = View(dict(delta))
         with torch.no_grad():
-            view = self._model.lower(View(dict(delta)))
-            total = sum(float(loss_of(self._model, batch, view, loss)) for batch in batches)
+            view = self._model.lower(view)
+            total = sum(float(loss_of(self._model, batch, view, loss)) / count for batch, count in self._batches(loss))
         if not np.isfinite(total):
             raise NonFiniteScores("the attacked loss is NaN or infinite; look at the model's training")
-        return total / len(pairs)
+        return total
 
     def mean_norm(self, norm: str) -> float:
         """Return the mean clean norm over the rows, of all surfaces of the target, that the goal reads."""

@@ -17,7 +17,7 @@ from recshield.core import specs
 from recshield.core.errors import RecshieldError
 from recshield.core.interfaces import Batch, Recommender, System
 from recshield.core.seeds import generator
-from recshield.core.surfaces import CLEAN, View
+from recshield.core.surfaces import CLEAN, Stage, Surface, View
 from recshield.data.interactions import Dataset
 from recshield.matrix.fitting import state_hash
 from recshield.testing.failures import CheckFailed, LeakFound, need
@@ -117,18 +117,23 @@ def small_batch(data: Dataset, size: int = 6) -> Batch:
     return Batch(*(torch.from_numpy(column[:size].copy()).long() for column in columns))
 
 
+def served_surfaces(model: Recommender) -> tuple[Surface, ...]:
+    """Return the surfaces that an attacker can reach after training; scores and triplets read no others."""
+    return tuple(one for one in model.surfaces if Stage.SERVE in one.stages)
+
+
 def random_delta(model: Recommender, seed: int = 0) -> dict[str, Tensor]:
-    """Return a Gaussian perturbation of every surface, as large as the clean values are on average."""
+    """Return a Gaussian perturbation of every served surface, as large as the clean values are on average."""
     made = {}
-    for surface in model.surfaces:
+    for surface in served_surfaces(model):
         size = float(clean_values(model, surface.name).detach().abs().mean()) or 1.0
         made[surface.name] = size * torch.randn(surface.shape, generator=generator(seed, "kit", surface.name))
     return made
 
 
 def zero_delta(model: Recommender) -> dict[str, Tensor]:
-    """Return zeros for every surface."""
-    return {surface.name: torch.zeros(surface.shape) for surface in model.surfaces}
+    """Return zeros for every served surface."""
+    return {surface.name: torch.zeros(surface.shape) for surface in served_surfaces(model)}
 
 
 def relative_difference(model: Recommender, other: Recommender) -> float:

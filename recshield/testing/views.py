@@ -14,7 +14,7 @@ from recshield.matrix.fitting import state_hash
 from recshield.testing.building import Kind, attackable, clean_loss, ready, said, touchable
 from recshield.testing.failures import need
 from recshield.testing.pictures import clean_values
-from recshield.testing.probes import loss, random_delta, scores, unchanged_model, zero_delta
+from recshield.testing.probes import loss, random_delta, scores, served_surfaces, unchanged_model, zero_delta
 
 #: Random perturbations tried before a row counts as one that the loss does not read: a confident triplet has no slope.
 _TRIES = 3
@@ -44,7 +44,7 @@ def _touched(gradient: Tensor) -> Tensor:
 
 
 def _none_touched(model: Recommender) -> dict[str, Tensor]:
-    return {one.name: torch.zeros(one.shape[0], dtype=torch.bool) for one in model.surfaces}
+    return {one.name: torch.zeros(one.shape[0], dtype=torch.bool) for one in served_surfaces(model)}
 
 
 def _losses_agree(one: float, other: float) -> bool:
@@ -52,15 +52,22 @@ def _losses_agree(one: float, other: float) -> bool:
 
 
 def check_surfaces_are_what_is_declared(recommender: Kind, config: Any = None) -> None:
-    """`exposes`, `surfaces` and `values` agree in names and shapes, and clean values lie inside the bounds.
+    """`exposes`, `exposes_in_training`, `surfaces` and `values` agree, and clean values lie inside the bounds.
 
     Prevents: a surface that the planner offers and the model has not; a clamp that changes clean values.
     """
     model, _ = ready(recommender, config)
-    names = tuple(one.name for one in model.surfaces)
+    served = served_surfaces(model)
+    names = tuple(one.name for one in served)
     need(
         names == recommender.exposes,
         f"{said(recommender)}: its surfaces are {names}, but it exposes {recommender.exposes}; write the same names",
+    )
+    others = tuple(one.name for one in model.surfaces if one not in served)
+    need(
+        others == recommender.exposes_in_training,
+        f"{said(recommender)}: its surfaces of training are {others}, but exposes_in_training is "
+        f"{recommender.exposes_in_training}; write the same names",
     )
     for one in model.surfaces:
         values = clean_values(model, one.name)
@@ -217,7 +224,7 @@ def check_loss_reads_what_the_margins_read(recommender: Kind, config: Any = None
 def _listed(model: Recommender, batch: Batch) -> dict[str, Tensor]:
     """Return the rows of every surface; a surface that `rows` leaves out is not read at all."""
     listed = model.rows(batch)
-    return {one.name: listed.get(one.name, torch.zeros(0, dtype=torch.long)) for one in model.surfaces}
+    return {one.name: listed.get(one.name, torch.zeros(0, dtype=torch.long)) for one in served_surfaces(model)}
 
 
 def check_rows_are_sorted_and_unique(recommender: Kind, config: Any = None) -> None:

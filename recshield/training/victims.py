@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Generator, Tensor
 
@@ -39,6 +42,17 @@ def _zeros(
     return surfaces, rows, delta
 
 
+@contextmanager
+def _as_served(model: Recommender) -> Iterator[None]:
+    """Put the model in evaluation mode inside the block."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
 def randomise_batch(model: Recommender, batch: Batch, target: str, budget: Budget, rng: Generator) -> View:
     """Return a view with a random direction of norm eps on every row that the batch reads.
 
@@ -52,13 +66,15 @@ def randomise_batch(model: Recommender, batch: Batch, target: str, budget: Budge
 def perturb_batch(model: Recommender, batch: Batch, target: str, budget: Budget, steps: int) -> View:
     """Return a view that raises the loss summed over the batch within the budget, one vector per row read.
 
+    The loss is that of the model as it is served, without dropout.
+
     Source: He et al. 2018 (APR), Eq. 8 and 15 for one step; Madry et al. 2018 for more.
     """
     surfaces, rows, delta = _zeros(model, batch, target)
     size = budget.eps if steps == 1 else STEP_RATIO * budget.eps / steps
     for _ in range(steps):
         leaves = {name: held.detach().requires_grad_() for name, held in delta.items()}
-        with torch.enable_grad():
+        with torch.enable_grad(), _as_served(model):
             loss = model.loss(batch, model.lower(View(leaves, rows)))
         gradients = torch.autograd.grad(loss, [leaves[one.name] for one in surfaces])
         for one, gradient in zip(surfaces, gradients, strict=True):
