@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
 
 from recshield.audit.check import FAIL, PASS, WARN, Check, Facts, Finding, effect, gain, missing, percent, relative
@@ -10,8 +12,10 @@ from recshield.evaluation.effect import difference, relative_change
 from recshield.matrix.budgets import Eps
 from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
-from recshield.matrix.systems import rescaled_like
+from recshield.matrix.systems import continued_rescaled_like, rescaled_like
 
+#: Families of surfaces that belong to the data, so that their norms are the same for every system.
+_OF_DATA = ("item_features", "item_images")
 #: Share of users whose rank may differ where one model is the other scaled (float32 rounding moves ties).
 _ALIKE = 0.01
 #: Shares of the gain at equal eps that a control without any defense reaches too: all of it, and too much of it.
@@ -104,6 +108,10 @@ class NotScale(Check):
         if not _is_defended(cell) or cell.eps.value == 0:
             return {}
         twin = cell.with_system(cell.system.undefended())
+        if family(cell.target) in _OF_DATA:  # what is perturbed is the same for every system, relative eps too
+            found = {f"{self.name}.absolute": twin}
+            scaled = continued_rescaled_like(cell.system)
+            return found | ({f"{self.name}.blocks": cell.with_system(scaled)} if scaled else {})
         if cell.eps.unit != "raw":  # a share of the norm already
             return {f"{self.name}.relative": twin}
         eps = Eps(cell.eps.value, "like", cell.system.name)
@@ -120,6 +128,8 @@ class NotScale(Check):
     def judge(self, facts: Facts, results: Results) -> Finding:
         """Split what the defense gains at equal eps into scale and the rest."""
         absolute, equal = self.other(facts, results, "absolute"), self.other(facts, results, "relative")
+        if family(facts["surface"]) in _OF_DATA:
+            return self._judge_images(facts, results)
         if equal is not None and f"{self.name}.absolute" not in facts["needs"]:
             sentence = f"{percent(relative(facts, results))}; {percent(relative(equal, results))} at equal relative eps"
             return Finding(PASS, f"eps is a share of the norm, which scale does not change: {sentence}")
@@ -129,26 +139,49 @@ class NotScale(Check):
         scaled = self.other(facts, results, "rescaled")
         if scaled is not None and _ranks_alike(scaled, absolute, results):
             controls["rescaled"] = scaled
-        total = gain(facts, absolute, results)
-        rests = {how: gain(facts, one, results) for how, one in controls.items()}
-        here, there = relative(facts, results), relative(absolute, results)
-        shown = [f"{percent(relative(one, results))} {how}" for how, one in controls.items()]
-        both = (
-            f"{facts['system']} {percent(here)}; {absolute['system']} {percent(there)} at equal eps, {', '.join(shown)}"
+        return _split(facts, absolute, controls, results)
+
+    def _judge_images(self, facts: Facts, results: Results) -> Finding:
+        """Compare with the base trained on and scaled block by block; say what share of the scores images make."""
+        absolute, blocks = self.other(facts, results, "absolute"), self.other(facts, results, "blocks")
+        if f"{self.name}.blocks" not in facts["needs"] and facts["trained_on"] == "":
+            return Finding(PASS, "the defense trains nothing, so that no weights could have grown")
+        if absolute is None or blocks is None:
+            return missing("the undefended model, as it is and trained on and scaled to the defended one's norms")
+        found = _split(facts, absolute, {"trained on and rescaled": blocks}, results)
+        shares = {}
+        for name, one in (("share", facts), ("share_undefended", absolute)):
+            clean = results.facts(str(one["clean_cell"])) or {}
+            shares[name] = float(clean.get("visual_share", math.nan))
+        spreads = f"{shares['share']:.2f} of the spread of the rest, {shares['share_undefended']:.2f} undefended"
+        said = f"the spread of what images add to the scores is {spreads}"
+        return dataclasses.replace(
+            found,
+            sentence=f"{found.sentence}; {said}",
+            figures=found.figures | {f"visual_{k}": v for k, v in shares.items()},
         )
-        figures = {"defended": here, "equal_eps": there}
-        figures |= {how.replace(" ", "_"): relative(one, results) for how, one in controls.items()}
-        if not total.is_above_zero:
-            return Finding(PASS, f"no gain at equal eps that scale could explain: {both}", figures)
-        least = min(rests.values(), key=lambda rest: rest.mean)
-        share = max(1 - least.mean / total.mean, 0.0)
-        figures["scale_share"] = share
-        if share >= _WHOLE and least.high < _HALF * total.mean:
-            return Finding(FAIL, f"the whole gain is scale: {both}", figures)
-        if not least.is_above_zero:
-            sentence = f"what is left beyond scale is within chance over {least.n_users} users: {both}"
-            return Finding(WARN, sentence, figures)
-        return Finding(WARN if share >= _HALF else PASS, f"{100 * share:.0f} % of the gain is scale: {both}", figures)
+
+
+def _split(facts: Facts, absolute: Facts, controls: Mapping[str, Facts], results: Results) -> Finding:
+    """Split what a defense gains over the undefended model into what a control gains, too, and the rest."""
+    total = gain(facts, absolute, results)
+    rests = {how: gain(facts, one, results) for how, one in controls.items()}
+    here, there = relative(facts, results), relative(absolute, results)
+    shown = [f"{percent(relative(one, results))} {how}" for how, one in controls.items()]
+    both = f"{facts['system']} {percent(here)}; {absolute['system']} {percent(there)} at equal eps, {', '.join(shown)}"
+    figures = {"defended": here, "equal_eps": there}
+    figures |= {how.replace(" ", "_"): relative(one, results) for how, one in controls.items()}
+    if not total.is_above_zero:
+        return Finding(PASS, f"no gain at equal eps that scale could explain: {both}", figures)
+    least = min(rests.values(), key=lambda rest: rest.mean)
+    share = max(1 - least.mean / total.mean, 0.0)
+    figures["scale_share"] = share
+    if share >= _WHOLE and least.high < _HALF * total.mean:
+        return Finding(FAIL, f"the whole gain is scale: {both}", figures)
+    if not least.is_above_zero:
+        sentence = f"what is left beyond scale is within chance over {least.n_users} users: {both}"
+        return Finding(WARN, sentence, figures)
+    return Finding(WARN if share >= _HALF else PASS, f"{100 * share:.0f} % of the gain is scale: {both}", figures)
 
 
 def _ranks_alike(one: Facts, other: Facts, results: Results) -> bool:

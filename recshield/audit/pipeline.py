@@ -103,6 +103,8 @@ class Realisable(Check):
 
     def _judge_pixels(self, facts: Facts, results: Results) -> Finding:
         """Compare `float_value` with `bits_value`, the main metric from the float and from the saved 8-bit image."""
+        if facts["stage"] == "fit":
+            return Finding(PASS, "the system was trained on images that were saved with 8 bits")
         floats, bits = facts.get("float_value", math.nan), facts.get("bits_value", math.nan)
         if math.isnan(floats) or math.isnan(bits):
             return Finding(NOT_RUN, "not run: the attacked images were not scored again from 8 bits")

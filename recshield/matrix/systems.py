@@ -265,6 +265,19 @@ def rescaled_like(system: ResolvedSystem) -> ResolvedSystem | None:
     return ResolvedSystem(system.model, (part,), f"{system.model.text}+{text}")
 
 
+def continued_rescaled_like(system: ResolvedSystem) -> ResolvedSystem | None:
+    """Return the undefended model trained for as many more epochs and scaled, block by block, to a system's norms.
+
+    None where no defense trains on from the undefended model, or where `continue` or `rescaled` is not installed.
+    """
+    epochs = [part.option("epochs") for part in system.defenses if part.plugin().warm_start]
+    known = registry().found["defense"]
+    if not epochs or epochs[-1] is None or not {"continue", "rescaled"} <= set(known):
+        return None
+    text = f"{system.model.text}+continue:epochs={sum(epochs)}+rescaled:like=({system.name})"
+    return resolve_system(text, {})
+
+
 def variants(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
     """Return every combination of the choices of several parts; one where nothing is chosen."""
     return list(itertools.product(*(part.choices or (part,) for part in parts)))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -50,7 +51,7 @@ def features(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
     data, _ = load_data(store.need(spec["data"]))
     held = image_store.load(store.need(spec["images"]).folder)
     extractor = _build(spec["extractor"], held, data, spec["data_seed"])
-    told = dict(extractor.fit(held, data.categories, generator(spec["data_seed"], "extractor", "fit")))
+    told = dict(extractor.fit(_warm(held, data), data.categories, generator(spec["data_seed"], "extractor", "fit")))
     extractor.eval().requires_grad_(False).to(context.device)
     values = extract(extractor, held, torch.device(context.device))
     scale = float(values.abs().max())
@@ -60,6 +61,15 @@ def features(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
     save_file(state, folder / _STATE)
     save_file({"features": (values / scale).contiguous()}, folder / _FEATURES)
     return {"facts": told, "pipeline": extractor.pipeline(), "scale": scale, "hash": _hash(extractor, state)}
+
+
+def _warm(held: Images, data: Dataset) -> Images:
+    """Return the images that an extractor may train on: those of cold items count as missing."""
+    if data.train.negatives is None:
+        return held
+    is_warm = np.zeros(len(held), dtype=bool)
+    is_warm[data.train.negatives] = True
+    return Images(held.pixels, held.is_there & is_warm)
 
 
 def extract(extractor: Extractor, held: Images, device: torch.device) -> Tensor:
