@@ -144,7 +144,7 @@ class NotScale(Check):
     def _judge_images(self, facts: Facts, results: Results) -> Finding:
         """Compare with the base trained on and scaled block by block; say what share of the scores images make."""
         absolute, blocks = self.other(facts, results, "absolute"), self.other(facts, results, "blocks")
-        if f"{self.name}.blocks" not in facts["needs"] and facts["trained_on"] == "":
+        if f"{self.name}.blocks" not in facts["needs"] and facts.get("trained_on", "[]") == "[]":
             return Finding(PASS, "the defense trains nothing, so that no weights could have grown")
         if absolute is None or blocks is None:
             return missing("the undefended model, as it is and trained on and scaled to the defended one's norms")
