@@ -16,10 +16,11 @@ from recshield.matrix.plan import Plan
 
 FORMAT = "recshield-bundle-1"
 ABOUT = "bundle.json"
-_TABLES = ("results", "per_user", "steps", "timings", "curves", "verdicts")
+_TABLES = ("results", "per_user", "steps", "timings", "curves", "verdicts", "pictures")
 #: Every name that a member can have; nothing else is ever written to disk.
 MEMBER = re.compile(
     rf"(?:bundle\.json|manifest\.json|(?:{'|'.join(_TABLES)})\.parquet"
+    r"|pictures/(?:clean|[0-9a-f]{12})-\d{1,10}\.png"
     r"|perturbations/[0-9a-f]{12}\.safetensors|weights-\d{1,4}\.safetensors)"
 )
 #: Largest description that is read, in bytes.

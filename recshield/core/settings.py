@@ -10,7 +10,7 @@ CACHE_VARIABLE = "RECSHIELD_CACHE"
 PLUGIN_GROUP = "recshield"
 
 #: Data set used when none is named.
-DATASET = "synthetic"
+DATASET = "synthetic-fashion"
 #: Metrics reported when none is named; the first is the main one.
 METRICS = ("ndcg@100", "hr@100")
 #: Budgets used when none is named: per row of a table, per image, per item's features.

@@ -81,7 +81,7 @@ class SyntheticFashion(NamedData):
     description = f"generated, {_USERS} users with taste, {_ITEMS} drawn garments in {len(GARMENTS)} categories"
     licence = "CC0-1.0"
     image_size = (64, 64)
-    extractor = "smallcnn"
+    extractor = "smallcnn:epochs=20,width=0.5"
 
     def generate(self) -> Table:
         """Return the rows, in order of time within each user."""

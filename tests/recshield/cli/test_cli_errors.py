@@ -52,7 +52,7 @@ def refused(cli: Cli, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--models", "mff"], "error: no model 'mff'; did you mean 'mf'? installed: amf, amr, duif, itemknn, "),
+        (["--models", "mff"], "error: no model 'mff'; did you mean 'mf'? installed: amf, amr, asasrec, asasrec-paper, duif, "),
         (["--models", "mf", "--attacks", "pdg"],
          "error: no attack 'pdg'; did you mean 'pgd'? installed: apgd, auto, bim, fgm, fgsm, mim, msap, noise, pgd. see `recshield plugins`"),
         (["--models", "mf+advrag"],

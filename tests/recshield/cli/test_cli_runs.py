@@ -40,6 +40,7 @@ def test_a_run_holds_the_files_and_columns_it_promises(saved: Path) -> None:
     names = {path.name for path in saved.iterdir()}
     assert names == {
         "results.parquet", "per_user.parquet", "steps.parquet", "timings.parquet", "curves.parquet", "verdicts.parquet",
+        "pictures.parquet",
         "manifest.json", "perturbations",
     }  # fmt: skip
     table = pd.read_parquet(saved / "results.parquet")

@@ -269,7 +269,7 @@ def test_every_metric_and_its_direction_stand_in_the_page_of_metrics():
     assert set(rows) == set(own)
     for name, made in own.items():
         assert f"| {'higher' if made.is_higher_better else 'lower'} |" in rows[name], name
-    assert {name for name, made in own.items() if not made.is_higher_better} == {"gini", "arp"}
+    assert {name for name, made in own.items() if not made.is_higher_better} == {"gini", "arp", "popreo", "poprsp"}
 
 
 def test_the_metric_of_the_page_of_metrics_works(plant, four):

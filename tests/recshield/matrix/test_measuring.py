@@ -49,7 +49,9 @@ def test_metrics_that_need_ranks_alone_share_their_measure_steps() -> None:
     one = measures(planned("ndcg@100,hr@100"))
     assert one == measures(planned("ndcg@10,recall@20,map@5,efd@10,auc,hr@5/users:active,hr@5/items:tail"))
     assert all(spec["extras"] == {} for spec in one.values())
-    assert {frozenset(spec) for spec in one.values()} == {frozenset({"system", "data", "attack", "hash", "extras"})}
+    assert {frozenset(spec) for spec in one.values()} == {
+        frozenset({"system", "data", "attack", "hash", "stage", "extras"})
+    }
 
 
 def test_lists_and_draws_are_part_of_the_measure_steps_key_and_of_no_other() -> None:
