@@ -75,7 +75,7 @@ def test_the_output_in_the_readme_is_that_of_the_command() -> None:
     """Systems, attacks, budgets and verdict words of the printed table are those that the command asks for."""
     output = re.search(r"<!-- output-of first-command -->\n```text\n(.*?)```", README, re.DOTALL)
     assert output
-    for word in ("popular", "mf", "amf", "noise", "fgsm", "pgd", "l2 0.5", "l2 1", "NDCG@100", "HR@100", "audit"):
+    for word in ("amf", "amr", "fgsm on item_images", "pgd", "l2 0.5", "linf 4/255", "NDCG@100", "HR@100", "audit"):
         assert word in output[1]
 
 
