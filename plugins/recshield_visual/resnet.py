@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torchvision
 from torch import Generator, Tensor
 from torch.nn import Identity, Linear
-from torchvision.transforms.v2.functional import center_crop, resize
 
 from recshield.core.errors import BadValue
 from recshield.core.extractors import Extractor
@@ -85,9 +83,16 @@ class ResNet50Config(ResNet18Config):
     owner: ClassVar[str] = "resnet50"
 
 
+def _models() -> Any:
+    """Return torchvision's models; they take seconds to load, and most commands need none."""
+    from torchvision import models
+
+    return models
+
+
 def _network(name: str, layer: str) -> torch.nn.Module:
     """Return torchvision's network up to a layer, its mean over the image as output."""
-    made: torch.nn.Module = torchvision.models.get_model(name, weights=None)
+    made: torch.nn.Module = _models().get_model(name, weights=None)
     names = ["layer1", "layer2", "layer3", "layer4"]
     for after in names[names.index("layer4" if layer == "avgpool" else layer) + 1 :]:
         setattr(made, after, Identity())
@@ -97,12 +102,12 @@ def _network(name: str, layer: str) -> torch.nn.Module:
 
 def _whole(name: str) -> Mapping[str, Tensor]:
     with torch.device("meta"):
-        state: Mapping[str, Tensor] = torchvision.models.get_model(name, weights=None).state_dict()
+        state: Mapping[str, Tensor] = _models().get_model(name, weights=None).state_dict()
         return state
 
 
 def _address(name: str) -> str:
-    held: str = torchvision.models.get_model_weights(name).DEFAULT.url
+    held: str = _models().get_model_weights(name).DEFAULT.url
     return held
 
 
@@ -146,10 +151,12 @@ class ResNet18(Extractor):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (B, width) features of (B, 3, height, width) pixels of [0, 1]."""
+        from torchvision.transforms.v2 import functional  # takes seconds to load
+
         if self.config.resize:
-            pixels = resize(pixels, [self.config.resize], antialias=True)
+            pixels = functional.resize(pixels, [self.config.resize], antialias=True)
         if self.config.crop:
-            pixels = center_crop(pixels, [self.config.crop])
+            pixels = functional.center_crop(pixels, [self.config.crop])
         features: Tensor = self.network((pixels - self.mean) / self.deviation)
         return features
 

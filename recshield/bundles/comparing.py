@@ -100,11 +100,18 @@ def _per_user(held: MatrixRun, again: MatrixRun, tolerance: float) -> list[Findi
         return [Finding(False, "per user: its rows are not those of the request")]
     found = []
     for name in [name for name in other.columns if name not in ("cell", "user")]:
-        off = apart(one[name], other[name]) if name in one.columns else math.inf
+        off = _distance(one[name], other[name]) if name in one.columns else math.inf
         if off > tolerance:
-            n_off = int((one[name] != other[name]).sum()) if name in one.columns else len(other)
+            n_off = int((one[name].astype(str) != other[name].astype(str)).sum()) if name in one.columns else len(other)
             found.append(Finding(False, f"per user: {name} differs in {n_off} of {len(other)} rows"))
     return found or [Finding(True, f"per user: {len(other)} ranks and their metrics are the same")]
+
+
+def _distance(one: pd.Series, other: pd.Series) -> float:
+    """Return how far two columns lie apart; those of words are the same or infinitely far."""
+    if pd.api.types.is_numeric_dtype(other) and pd.api.types.is_numeric_dtype(one):
+        return apart(one, other)
+    return 0.0 if (one.astype(str) == other.astype(str)).all() else math.inf
 
 
 def _facts(held: MatrixRun, again: MatrixRun, replayed: set[str], tolerance: float) -> list[Finding]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from recshield.core.interfaces import Recommender
 from recshield.core.settings import IMAGE_CHUNK
@@ -74,12 +73,22 @@ def realise(model: Recommender, delta: Tensor, folder: Path) -> Facts:
                 (folder / f"{PICTURE}{row}.png").write_bytes(file)
         attacked = torch.from_numpy(np.stack(read)).to(device).permute(0, 3, 1, 2).float().div(255)
         bits[rows] = model.lower(View({IMAGES: attacked - clean}, {IMAGES: rows})).delta[FEATURES].detach()
-        psnr.append(peak_signal_noise_ratio(attacked, clean, 1.0, dim=(1, 2, 3), reduction="none").cpu())
-        if min(clean.shape[2:]) >= _SSIM_SIDE:
-            similar = structural_similarity_index_measure(attacked, clean, data_range=1.0, reduction="none")
-            ssim.append(torch.as_tensor(similar).reshape(-1).cpu())
+        seen = _compared(attacked, clean)
+        psnr.append(seen[0])
+        ssim += seen[1:]
     save_file({FLOATS: floats.cpu().contiguous(), EIGHT_BITS: bits.cpu().contiguous()}, folder / LOWERED)
     return _quality(touched, psnr, ssim, folder)
+
+
+def _compared(attacked: Tensor, clean: Tensor) -> list[Tensor]:
+    """Return the peak signal-to-noise ratio of each image in dB and, where it is defined, structural similarity."""
+    from torchmetrics.functional import image  # takes seconds to load
+
+    found = [image.peak_signal_noise_ratio(attacked, clean, 1.0, dim=(1, 2, 3), reduction="none").cpu()]
+    if min(clean.shape[2:]) >= _SSIM_SIDE:
+        similar = image.structural_similarity_index_measure(attacked, clean, data_range=1.0, reduction="none")
+        found.append(torch.as_tensor(similar).reshape(-1).cpu())
+    return found
 
 
 def _quality(touched: Tensor, psnr: list[Tensor], ssim: list[Tensor], folder: Path) -> Facts:

@@ -42,7 +42,13 @@ def delta(amf: Path) -> Path:
 def test_the_stages_give_the_figures_of_the_matrix(amf: Path, delta: Path) -> None:
     rows = {row["metric"]: row for row in stages.evaluate(amf, delta, ["ndcg@50", "auc", "gini@5"], {})}
     run = recshield.run_matrix(
-        "amf", "pgd:steps=4", overrides=SHORT, seeds=[1], metrics="ndcg@50,auc,gini@5", controls="none"
+        "amf",
+        "pgd:steps=4",
+        dataset="synthetic",
+        overrides=SHORT,
+        seeds=[1],
+        metrics="ndcg@50,auc,gini@5",
+        controls="none",
     )
     table = run.table[run.table["attack"] != "none"]
     for row in table.to_dict("records"):
