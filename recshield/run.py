@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 import recshield
+from recshield import asking
 from recshield.audit import further_needs, judge, needs, summarise
 from recshield.core import settings
-from recshield.core.errors import BadValue, DeviceMissing, RecshieldError
+from recshield.core.errors import BadValue, RecshieldError
 from recshield.core.interfaces import Goal
 from recshield.core.registry import registry
 from recshield.core.specs import split_list
@@ -27,11 +27,10 @@ from recshield.data.roles import Columns
 from recshield.data.side import Side
 from recshield.evaluation.metrics import MetricAtK, extras_for
 from recshield.matrix import saved
-from recshield.matrix.budgets import BudgetRequest, check_targets
 from recshield.matrix.executors import Executor, Listener, Outcome
 from recshield.matrix.loading import Context
 from recshield.matrix.plan import Plan, Step, plan
-from recshield.matrix.request import Import, Request, Selection
+from recshield.matrix.request import Import, Request
 from recshield.matrix.results import Results, collect
 from recshield.matrix.store import Store
 from recshield.matrix.systems import ResolvedSystem, read_overrides, resolve_attack, resolve_system
@@ -147,8 +146,7 @@ def prepare(
     imports: Mapping[str, Import] | None = None,
 ) -> Prepared:
     """Check a request and plan it; raises before anything is computed. Arguments as for `run_matrix`."""
-    _check(models, seeds, threads, device, controls)
-    _check_audit(audit, controls)
+    asking.check(models, seeds, threads, device, controls, audit)
     if curve < 0:
         raise BadValue(f"curve {curve} is not allowed; it is a number of epochs, or 0 for no curve")
     texts = read_overrides(tuple(overrides))
@@ -168,7 +166,7 @@ def prepare(
         tuple(systems.values()),
         tuple(resolved.values()),
         source,
-        _budgets(budget),
+        asking.budgets(budget),
         tuple(str(Goal.parse(text)) for text in goal),
         tuple(dict.fromkeys(seeds)),
         data_seed,
@@ -176,12 +174,12 @@ def prepare(
         threads,
         texts,
         controls == "auto",
-        _selection(select, every, patience),
+        asking.selection(select, every, patience),
         curve,
         tuple(str(metric) for metric in wanted) if curve else (),
         imports or {},
         extras_for(wanted, data_seed),
-        stages=_stages(stage),
+        stages=asking.stages(stage),
         is_full=audit == "full",
     )
     asked = {
@@ -200,66 +198,8 @@ def prepare(
     return Prepared(plan(request, needs, further_needs), wanted, Store.default(), manifest)
 
 
-def _stages(texts: Sequence[str]) -> tuple[str, ...]:
-    for text in texts:
-        if text not in ("serve", "fit"):
-            raise BadValue(f"stage '{text}' is not known; allowed: serve (after training), fit (before it)")
-    return tuple(dict.fromkeys(texts)) or (settings.STAGE,)
-
-
 def _expanded(texts: Sequence[str]) -> list[str]:
     return [one for text in texts for one in expand(text)]
-
-
-def _selection(text: str, every: int, patience: int) -> Selection | None:
-    """Return the selection that `ndcg@100` or `test:ndcg@100` names, None for an empty text."""
-    if not text:
-        return None
-    head, colon, rest = text.partition(":")
-    if colon and head.strip() not in ("test", "validation"):
-        raise BadValue(f"select '{text}' is not known; write METRIC, for example ndcg@100, or test:METRIC")
-    metric = MetricAtK.parse(rest if colon else text)
-    metric.check_main()
-    return Selection(str(metric), head.strip() if colon else "validation", every, patience)
-
-
-def _budgets(texts: Sequence[str]) -> tuple[BudgetRequest, ...]:
-    requests = tuple(BudgetRequest.parse(text) for text in texts)
-    check_targets(requests, [name for model in registry().found["model"].values() for name in model.exposes])
-    return requests
-
-
-def _check(models: Sequence[str], seeds: Sequence[int], threads: int, device: str, controls: str) -> None:
-    if not models:
-        raise BadValue("no model was given; name at least one, for example --models mf")
-    if not seeds or any(seed < 0 for seed in seeds):
-        raise BadValue(f"seeds {list(seeds)} are not allowed; give whole numbers of at least 0")
-    if threads < 1:
-        raise BadValue(f"threads {threads} is not allowed; it is at least 1")
-    if controls not in ("auto", "none"):
-        raise BadValue(f"controls '{controls}' is not known; allowed: auto, none")
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise DeviceMissing(f"device '{device}' is not known; allowed: cpu, cuda, cuda:N") from None
-    if kind not in ("cpu", "cuda"):
-        raise DeviceMissing(f"device '{device}' is not supported; allowed: cpu, cuda, cuda:N")
-    n_devices = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
-    if n_devices and (torch.device(device).index or 0) >= n_devices:
-        raise DeviceMissing(
-            f"device '{device}' was asked for, but there are {n_devices}; allowed: cuda:0 to cuda:{n_devices - 1}"
-        )
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise DeviceMissing(
-            f"device '{device}' was asked for, but torch {torch.__version__} sees no CUDA; use --device cpu"
-        )
-
-
-def _check_audit(audit: str, controls: str) -> None:
-    if audit not in ("quick", "full"):
-        raise BadValue(f"audit '{audit}' is not known; allowed: quick, full")
-    if audit == "full" and controls == "none":
-        raise BadValue("audit 'full' adds cells and controls 'none' leaves them out; give one of the two")
 
 
 def _machine() -> dict[str, Any]:

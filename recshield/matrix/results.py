@@ -113,7 +113,6 @@ class Results:
 
 def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[MetricAtK]) -> Results:
     """Return the results of a plan whose steps are in the store; cells whose steps failed are left out."""
-    names = tuple(str(metric) for metric in metrics)
     folds = [(*load_data(store.need(key)),) for key in plan.data_keys]
     backgrounds = [Background(data.train, test) for data, test in folds]
     firsts: dict[str, NDArray[Any]] = {}
@@ -122,8 +121,7 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
     user_ids: dict[str, NDArray[Any]] = {}
     noted: dict[str, dict[str, Any]] = {}
     beside = _Beside(store, metrics[0])
-    results = Results(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), names)
-    results.aggregates = tuple(str(metric) for metric in metrics if not metric.plugin.is_mean())
+    results = _empty(metrics)
     # An ensemble's cell is made of its members' cells, which therefore come first.
     for cell in sorted(plan.cells, key=lambda one: bool(plan.members[one.id])):
         behind, clean = plan.steps_of[cell.id], plan.steps_of[cell.clean().id]
@@ -132,15 +130,13 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
         if keys & set(outcome.failed) or not all(one in noted for one in members):
             continue
         data, test = folds[cell.fold]
-        trained = store.need(behind.train).facts
-        shared = _note(cell, plan) | {"n_users": len(test.users)}
-        shared |= {"selection": trained["selection"], "selected": trained["selected"]}
+        shared = _note(cell, plan) | {"n_users": len(test.users)} | _chosen(store.need(behind.train).facts)
         user_ids[cell.id] = data.user_ids[test.users]
         if members:
             firsts[cell.id] = np.max([firsts[one] for one in members], axis=0)
-            figures[cell.id] = worst([figures[one] for one in members], metrics)
-            if all(one in realised for one in members):
-                realised[cell.id] = worst([realised[one] for one in members], metrics)
+            for held in (figures, realised):
+                if all(one in held for one in members):
+                    held[cell.id] = worst([held[one] for one in members], metrics)
             noted[cell.id] = joined([noted[one] for one in members]) | shared
             continue
         measured = store.need(behind.measure)
@@ -153,11 +149,10 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
         attack = store.need(behind.attack) if behind.attack else None
         if attack is not None:
             results.perturbations[cell.id] = attack.file("delta.safetensors")
-        attacked = _attack_facts(attack.facts if attack else {})
-        attacked |= _image_facts(attack.facts if attack else {}, figures[cell.id], realised.get(cell.id, {}), names[0])
-        measured_facts = {key: measured.facts[key] for key in _MEASURED}
+        told = attack.facts if attack else {}
+        attacked = _attack_facts(told) | _image_facts(told, figures[cell.id], realised.get(cell.id, {}))
         beside.see(cell, ranks, clean.measure)
-        noted[cell.id] = attacked | measured_facts | shared
+        noted[cell.id] = attacked | {key: measured.facts[key] for key in _MEASURED} | shared
     if not noted:
         return results
     in_order = [noted[cell.id] | {"chance": beside.chances[cell.fold]} for cell in plan.cells if cell.id in noted]
@@ -166,10 +161,19 @@ def collect(plan: Plan, store: Store, outcome: Outcome, metrics: Sequence[Metric
     results.table = _table(in_order, figures, realised, metrics)
     results.timings = _timings(plan, store, outcome)
     results.curves = _curves(plan, store, outcome)
-    _picture(
-        results, [cell for cell in plan.cells if cell.id in realised and cell.id in results.perturbations], plan, store
-    )
+    _picture(results, [cell for cell in plan.cells if cell.id in realised and not plan.members[cell.id]], plan, store)
     return results
+
+
+def _empty(metrics: Sequence[MetricAtK]) -> Results:
+    names = tuple(str(metric) for metric in metrics)
+    made = Results(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), names)
+    made.aggregates = tuple(str(metric) for metric in metrics if not metric.plugin.is_mean())
+    return made
+
+
+def _chosen(trained: Mapping[str, Any]) -> dict[str, Any]:
+    return {"selection": trained["selection"], "selected": trained["selected"]}
 
 
 def _picture(results: Results, cells: Sequence[Cell], plan: Plan, store: Store) -> None:
@@ -276,10 +280,9 @@ def _attack_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _image_facts(
-    facts: Mapping[str, Any], floats: Mapping[str, Figure], bits: Mapping[str, Figure], metric: str
-) -> dict[str, Any]:
+def _image_facts(facts: Mapping[str, Any], floats: Mapping[str, Figure], bits: Mapping[str, Figure]) -> dict[str, Any]:
     """Return what was noted of attacked images: how visible they are, and the main figure before and after 8 bits."""
+    metric = next(iter(floats))  # the first is the main one
 
     def number(key: str) -> float:
         value = facts.get(key)
