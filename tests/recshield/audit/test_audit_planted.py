@@ -26,7 +26,7 @@ Plant = Callable[[str, type], None]
 
 
 def run(attacks: str, models: str = "mf", budget: str = "l2:1", **changes: object) -> MatrixRun:
-    return recshield.run_matrix(models, attacks, budget=budget, overrides=SHORT, **changes)  # type: ignore[arg-type]
+    return recshield.run_matrix(models, attacks, dataset="synthetic", budget=budget, overrides=SHORT, **changes)  # type: ignore[arg-type]
 
 
 def found(made: MatrixRun, check: str, attack: str, system: str = "mf") -> pd.Series:
