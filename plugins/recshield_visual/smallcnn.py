@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn import BatchNorm2d, Conv2d, Linear, ReLU, Sequential
-from torch.nn.functional import conv2d
 
 from recshield.core.errors import BadValue
 from recshield.core.extractors import Extractor
@@ -20,6 +19,7 @@ from recshield.core.seeds import child
 from recshield.core.settings import IMAGE_CHUNK
 from recshield.data.categories import Categories
 from recshield.data.images import Images
+from recshield_visual.folded import folded
 from recshield_visual.labels import Recipe, train_on_categories
 from recshield_visual.starting import started
 
@@ -106,7 +106,8 @@ class SmallCNN(Extractor):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (B, width) features, none below 0, of (B, 3, height, width) pixels of [0, 1]."""
         held = (pixels - self.mean) / self.deviation
-        maps = self.layers(held) if self.training else _folded(self.layers, held)
+        is_frozen = not self.training and not any(weight.requires_grad for weight in self.layers.parameters())
+        maps = folded(self.layers, held) if is_frozen or not torch.is_grad_enabled() else self.layers(held)
         return maps.mean(dim=(2, 3))
 
     def classes(self, pixels: Tensor) -> Tensor:
@@ -133,16 +134,3 @@ def _layers(channels: list[int]) -> Sequential:
             (f"relu{place}", ReLU(inplace=True)),
         ]
     return Sequential(OrderedDict(made))
-
-
-def _folded(layers: Sequential, maps: Tensor) -> Tensor:
-    """Return the maps after all layers, each batch norm folded into the weights of the convolution before it.
-
-    The same up to float rounding, without the passes over the maps that batch norm costs, forwards and backwards.
-    """
-    for convolution, norm, _ in zip(*[iter(layers)] * 3, strict=True):
-        factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        weight = convolution.weight * factor.view(-1, 1, 1, 1)
-        bias = norm.bias - norm.running_mean * factor
-        maps = conv2d(maps, weight, bias, convolution.stride, convolution.padding).relu_()
-    return maps

@@ -18,8 +18,9 @@ from recshield.core.norms import measure, norm_of
 from recshield.core.storage import copy, split, zeros
 from recshield.core.surfaces import Delta, Stage, Surface, View, covers
 from recshield.data.interactions import HeldOut, Interactions
-from recshield.data.visual import FEATURES, IMAGES, clean_values, device_of, image_chunks, pictures
+from recshield.data.visual import IMAGES, clean_values, device_of, image_chunks, pictures
 from recshield.evaluation.ranking import clean_lists, top
+from recshield.matrix.pixels import pixel_gradient
 from recshield.training.draws import draw_negatives
 
 
@@ -249,7 +250,10 @@ class TrainedVictim:
 
     def _ascend(self, delta: Delta, loss: str) -> tuple[Tensor, dict[str, Tensor]]:
         if any(one.name == IMAGES for one in self.surfaces):
-            gradient, total = self._pixel_gradient(delta, loss)
+            found, total = pixel_gradient(
+                self._model, delta[IMAGES], self.rows[IMAGES], lambda leaves: self._accumulate(leaves, loss)
+            )
+            gradient = {IMAGES: found}
         else:
             leaves = {one.name: delta[one.name].detach().clone().requires_grad_() for one in self.surfaces}
             total = self._accumulate(leaves, loss)
@@ -275,25 +279,6 @@ class TrainedVictim:
             return leaves, {}
         rows = {name: held for name, held in self._model.rows(batch).items() if name in leaves}
         return {name: _RowsOf.apply(leaves[name], held) for name, held in rows.items()}, rows
-
-    def _pixel_gradient(self, delta: Delta, loss: str) -> tuple[dict[str, Tensor], float]:
-        """Return the gradient with respect to images: that with respect to features, passed back chunk by chunk.
-
-        (Sending the images of each batch of triplets through the network costs dozens of times as much.)
-        """
-        lowered = self._model.lower(View(dict(delta)))
-        feature = lowered.delta[FEATURES].detach().clone().requires_grad_()
-        total = self._accumulate({FEATURES: feature}, loss)
-        slope = feature.grad if feature.grad is not None else torch.zeros_like(feature)
-        found = zeros(tuple(delta[IMAGES].shape), self.device)
-        rows = self.rows[IMAGES]
-        rows = rows[(slope[rows] != 0).any(dim=1)]
-        for part in rows.split(settings.IMAGE_CHUNK):
-            with torch.enable_grad():
-                leaf = delta[IMAGES][part].detach().clone().requires_grad_()
-                moved = self._model.lower(View({IMAGES: leaf}, {IMAGES: part}))
-                (found[part],) = torch.autograd.grad((moved.delta[FEATURES] * slope[part]).sum(), leaf)
-        return {IMAGES: found}, total
 
     def _accumulate(self, leaves: dict[str, Tensor], loss: str) -> float:
         """Add the gradient of the mean loss to the leaves, batch by batch; return the mean loss."""

@@ -81,6 +81,25 @@ def test_folded_batch_norm_is_batch_norm() -> None:
         assert float((model(pixels) - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
 
 
+def test_the_gradient_through_folded_layers_is_that_through_the_layers() -> None:
+    model, _ = fitted()
+    pixels, slopes = pictures()[0].read(torch.arange(30)), torch.randn(30, model.width, generator=generator(3))
+    found = []
+    for is_frozen in (False, True):
+        model.requires_grad_(not is_frozen)
+        leaf = pixels.clone().requires_grad_()
+        found += torch.autograd.grad((model(leaf) * slopes).sum(), leaf)
+    assert float(found[0].abs().max()) > 0
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5 * float(found[0].abs().max()))
+
+
+def test_weights_that_are_not_frozen_have_a_gradient_in_evaluation() -> None:
+    model, _ = fitted()
+    model.requires_grad_()
+    model(pictures()[0].read(torch.arange(4))).sum().backward()
+    assert bool(model.layers.conv1.weight.grad.any())
+
+
 def test_missing_images_and_items_without_a_category_are_left_out() -> None:
     images, categories = pictures()
     is_there = np.arange(120) >= 20

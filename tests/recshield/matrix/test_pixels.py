@@ -19,6 +19,7 @@ from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, View
 from recshield.data.images import Images
 from recshield.data.visual import FEATURES, IMAGES, visual_share
+from recshield.matrix import pixels
 from recshield.matrix.realised import PICTURE, eight_bits, realise, through_png
 from recshield.matrix.victims import GoalPairs, TrainedVictim, degrade_pairs
 from recshield.matrix.visuals import EIGHT_BITS, FLOATS, LOWERED
@@ -65,6 +66,39 @@ def test_the_gradient_by_lower_is_that_of_every_batch_through_the_network(size: 
     naive = naive_gradient(of, degrade_pairs(small_dataset()[0].train, 0), delta)
     assert float(naive.abs().max()) > 0
     torch.testing.assert_close(gradient[IMAGES], naive, rtol=1e-5, atol=1e-5 * float(naive.abs().max()))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 400_000])
+def test_what_is_remembered_of_the_way_forward_changes_no_gradient(monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    of, delta = model(), random_delta(0.05)
+    monkeypatch.setattr(settings, "IMAGE_CHUNK", 4)
+    wanted = victim(of).ascend({IMAGES: delta})
+    passes: list[int] = []
+    through = pixels._through
+    monkeypatch.setattr(pixels, "_through", lambda *args: passes.append(1) or through(*args))
+    monkeypatch.setattr(settings, "GRAPH_BYTES", kept)
+    found = victim(of).ascend({IMAGES: delta})
+    assert torch.equal(found[0], wanted[0])
+    assert torch.equal(found[1][IMAGES], wanted[1][IMAGES])
+    chunks = -(-len(victim(of).rows[IMAGES]) // 4)
+    assert len(passes) == chunks, "each chunk remembers once, forwards or on the way back"
+
+
+def test_images_that_the_goal_does_not_read_still_move_its_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    of, delta = model(), random_delta(0.05)
+    data, _ = small_dataset()
+    pairs = GoalPairs(*(torch.tensor([one]) for one in (0, 2)), torch.tensor([[5]]))
+    few = TrainedVictim(of, data.train, pairs, Goal(), IMAGES, Access.DATA | Access.GRADIENTS)
+    seen: list[torch.Tensor] = []
+
+    def look(leaves: dict[str, torch.Tensor]) -> float:
+        seen.append(leaves[FEATURES].detach().clone())
+        return 0.0
+
+    pixels.pixel_gradient(of, delta, few.rows[IMAGES], look)
+    with torch.no_grad():
+        wanted = of.lower(View({IMAGES: delta})).delta[FEATURES]
+    torch.testing.assert_close(seen[0], wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_both_the_positive_and_the_negative_items_images_are_perturbed() -> None:
