@@ -19,6 +19,11 @@ class Dropper:
         self._edge = round(share * _LEVELS)
         self._rng = Generator(device).manual_seed(seed) if self._edge else None
 
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is dropped."""
+        return self._rng is not None
+
     def __call__(self, values: Tensor) -> Tensor:
         """Return the values, each dropped with the share as probability, the rest scaled up."""
         if self._rng is None:

@@ -26,7 +26,7 @@ class SASRecConfig:
         length: positions that are read, the most recent ones.
         blocks: of attention and feed-forward layers.
         heads: of attention; they divide `dims`.
-        dropout: share of values dropped in training: of the input, of what attention returns and in the feed-forward.
+        dropout: share of values dropped in training: of the input, of attention weights and in the feed-forward.
         std: standard deviation of the normal that the tables of items and positions start from.
         batch: users per update.
         lr: Adam learning rate.
@@ -95,12 +95,12 @@ class Block(torch.nn.Module):
             shapes: (histories, positions) of each.
             drop: dropout.
         """
-        values = self.after_attention(values + drop(self._attend(values, shapes)))
+        values = self.after_attention(values + self._attend(values, shapes, drop))
         hidden = drop(torch.relu(linear(values, self.inner, self.inner_bias)))
         found: Tensor = self.after_inner(values + drop(linear(hidden, self.outer, self.outer_bias)))
         return found
 
-    def _attend(self, values: Tensor, shapes: tuple[tuple[int, int], ...]) -> Tensor:
+    def _attend(self, values: Tensor, shapes: tuple[tuple[int, int], ...], drop: Dropper) -> Tensor:
         """Return (positions, width): each position attends to itself and to those before it in its history."""
         width = values.shape[1]
         projected = linear(values, self.attention, self.attention_bias)
@@ -108,17 +108,27 @@ class Block(torch.nn.Module):
         for part, (lines, length) in zip(projected.split([n * m for n, m in shapes]), shapes, strict=True):
             heads = part.view(lines, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
             query, key, value = heads.unbind()  # its gradient is one copy; that of three indices would be three sums
-            attended = scaled_dot_product_attention(query, key, value, is_causal=True)
+            attended = _attended(query, key, value, drop)
             found.append(attended.transpose(1, 2).reshape(lines * length, width))
         return torch.cat(found)
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor, drop: Dropper) -> Tensor:
+    """Return what each position reads of itself and of those before it, attention weights dropped in training."""
+    if not drop.is_on:
+        return scaled_dot_product_attention(query, key, value, is_causal=True)
+    is_later = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).triu(1)
+    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    return drop(scores.masked_fill(is_later, -math.inf).softmax(dim=-1)) @ value
 
 
 class SASRec(Sequential):
     """SASRec: causal self-attention over the most recent items, trained to tell each next item from a sampled one.
 
     Normalisation follows each residual sum, as in the code of SAO (Kang and McAuley's precedes it); dropout acts on
-    what attention returns, as Kang and McAuley's section III.C has it (their code drops attention weights). Positions
-    are counted from the most recent item, as their left padding has it.
+    attention weights, as in the code of both (Kang and McAuley's section III.C has it on what attention returns; with
+    that the published figures are missed: docs/results.md). Positions are counted from the most recent item, as their
+    left padding has it.
 
     Source: Kang and McAuley 2018, arXiv:1808.09781; Manotumruksa and Yilmaz 2020 (SAO), Eq. 1 to 5.
     """

@@ -16,6 +16,7 @@ from recshield_sequence import GRU4RecConfig, SASRec, SASRecConfig
 from recshield_sequence.batches import training_batches
 from recshield_sequence.dropping import Dropper
 from recshield_sequence.packing import edges, pack
+from recshield_sequence.sasrec import _attended
 
 MODELS = [
     SASRecConfig(dims=8, length=6, blocks=2, heads=2, dropout=0.5, std=0.3, batch=4),
@@ -156,6 +157,22 @@ def test_dropout_keeps_the_mean_and_follows_its_seed() -> None:
     drop = Dropper(0.5, 7, cpu)
     assert not torch.equal(drop(ones), drop(ones))
     assert Dropper(0.0, 7, cpu)(ones) is ones
+
+
+def test_attention_weights_are_dropped_without_bias_and_later_positions_never_read() -> None:
+    query, key, value = (torch.randn((64, 2, 5, 4), generator=generator(0, name)) for name in "qkv")
+    cpu = torch.device("cpu")
+    wanted = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    nearly_still = Dropper(2**-16, 0, cpu)
+    torch.testing.assert_close(_attended(query, key, value, nearly_still), wanted, rtol=1e-3, atol=1e-2)
+    found = torch.stack([_attended(query, key, value, Dropper(0.5, seed, cpu)) for seed in range(400)])
+    error = (found.mean(dim=0) - wanted) / (found.std(dim=0) / 20).clamp(min=1e-6)
+    assert float(error.abs().max()) < 6, "the mean over seeds is what is read without dropout"
+    assert float(error.std()) == pytest.approx(1.0, abs=0.1)
+    changed = value.clone()
+    changed[:, :, 3] += 1.0
+    moved = _attended(query, key, changed, Dropper(0.5, 7, cpu))
+    assert torch.equal(moved[:, :, :3], found[7][:, :, :3])
 
 
 def test_dropout_acts_in_training_alone() -> None:
