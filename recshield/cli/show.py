@@ -10,6 +10,7 @@ import typer
 
 def show(
     run: Annotated[Path, typer.Argument(help="Folder that `recshield matrix` wrote.")],
+    each: Annotated[bool, typer.Option("--each", help="Print every seed and fold by itself, not their mean.")] = False,
     timings: Annotated[bool, typer.Option("--timings", help="Print seconds and memory per step.")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="Print the learning curves.")] = False,
     images: Annotated[
@@ -37,7 +38,7 @@ def show(
         typer.echo(as_json(made.table, made.verdicts, made.manifest))
         return
     console = Console()
-    terminal.show(console, made.table, made.verdicts, made.manifest)
+    terminal.show(console, made.table, made.verdicts, made.manifest, is_split=each)
     if effects:
         from recshield.matrix.effects import effects as found
         from recshield.matrix.effects import metric_changes
