@@ -24,6 +24,10 @@ def compare(
     surface: Annotated[str, typer.Option(help="That is attacked.")] = "",
     goal: Annotated[str, typer.Option(help="Of the attack.")] = "",
     fold: Annotated[int | None, typer.Option(help="Of the split.")] = None,
+    change: Annotated[
+        bool,
+        typer.Option("--change", help="Compare what the attack changes, not what it leaves: attacked minus clean."),
+    ] = False,
     json_: options.Json = False,
 ) -> None:
     """Compare two systems, or two attacks on one system, with paired tests over users."""
@@ -34,7 +38,7 @@ def compare(
     from recshield.report.comparison import comparison_json, show_comparison
     from recshield.run import MatrixRun
 
-    asked = Asked(a, b, metric, system, attack, norm, eps, surface, goal, fold)
+    asked = Asked(a, b, metric, system, attack, norm, eps, surface, goal, fold, is_change=change)
     found = compared(MatrixRun.load(run).results, asked)
     if json_:
         typer.echo(comparison_json(found))

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from recshield.core.errors import BadValue, UnknownName
 from recshield.core.settings import CONFIDENCE, LEAST_USERS
 from recshield.evaluation.metrics import MetricAtK
 from recshield.evaluation.stats import holm, interval, paired, relative_interval
-from recshield.matrix.grouping import Pool, pools
+from recshield.matrix.grouping import Pool, clean_of, pools
 from recshield.matrix.results import Results
 
 #: What narrows a comparison down to one figure each: key of the facts -> what it is called in an error.
@@ -39,6 +40,7 @@ class Asked:
         surface: "" where the attack has one only.
         goal: "" where the attack has one only.
         fold: None where the split has one only.
+        is_change: compare what an attack changes (attacked minus clean), not what it leaves.
     """
 
     a: str
@@ -51,6 +53,7 @@ class Asked:
     surface: str = ""
     goal: str = ""
     fold: int | None = None
+    is_change: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Comparison:
         rows: one per seed, then `pooled` over the seeds where there are several.
         verdict: `higher`, `lower` or `no difference` of b against a, pooled.
         flips: whether the seeds alone, Holm over them, do not all say the same.
+        is_change: whether the figures are what an attack changes.
     """
 
     a: str
@@ -72,6 +76,7 @@ class Comparison:
     rows: pd.DataFrame
     verdict: str
     flips: bool
+    is_change: bool = False
 
 
 def compare(results: Results, asked: Asked) -> Comparison:
@@ -81,21 +86,31 @@ def compare(results: Results, asked: Asked) -> Comparison:
 
     Raises:
         UnknownName: no such system, attack or metric in the run.
-        BadValue: several figures fit, the two are the same, or they share no seed.
+        BadValue: several figures fit, the two are the same, they share no seed, or a change is asked for where nothing
+            attacks.
     """
     metric = _metric(results, asked.metric)
     one, other = _figures(results, asked)
     seeds = [seed for seed in one.cells if seed in other.cells]
     if not seeds:
         raise BadValue(f"'{one.name}' and '{other.name}' share no seed; compare figures of one run and its seeds")
-    a, b = one.values(results, metric, seeds), other.values(results, metric, seeds)
+    a, b = (_values(results, pool, asked, metric, seeds) for pool in (one, other))
     rows = [_row(str(seed), a[place : place + 1], b[place : place + 1]) for place, seed in enumerate(seeds)]
     corrected = holm([row["p_t"] for row in rows])
     words = [_word(row, p_value) for row, p_value in zip(rows, corrected, strict=True)]
     if len(seeds) > 1:
         rows.append(_row("pooled", a, b))
     verdict = _word(rows[-1], rows[-1]["p_t"])
-    return Comparison(one.name, other.name, metric, pd.DataFrame(rows), verdict, len(set(words)) > 1)
+    return Comparison(one.name, other.name, metric, pd.DataFrame(rows), verdict, len(set(words)) > 1, asked.is_change)
+
+
+def _values(results: Results, pool: Pool, asked: Asked, metric: str, seeds: Sequence[int]) -> NDArray[np.float64]:
+    held = pool.values(results, metric, seeds)
+    if not asked.is_change:
+        return held
+    if pool.is_clean:
+        raise BadValue(f"--change compares what an attack changes, and nothing attacks '{pool.name}'; give --attack")
+    return held - clean_of(pool, results).values(results, metric, seeds)
 
 
 def _metric(results: Results, text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recshield.core.settings import EQUAL_NORM_TOLERANCE
+from recshield.core.settings import EQUAL_NORM_TOLERANCE, GOAL
 from recshield.matrix.results import Results
 
 #: What cells that differ in nothing but their seed have in common; a control may spell its system otherwise.
@@ -55,7 +55,8 @@ def described(facts: Mapping[str, Any]) -> str:
     fold = f", fold {facts['fold']}" if facts["fold"] else ""
     if facts["attack"] == "none":
         return f"{facts['system']} clean{fold}"
-    return f"{facts['system']} under {facts['attack']} at {facts['norm']} {facts['eps_text']}{fold}"
+    goal = "" if facts["goal"] == GOAL else f", {facts['goal']},"
+    return f"{facts['system']} under {facts['attack']}{goal} at {facts['norm']} {facts['eps_text']}{fold}"
 
 
 def is_within_budget(facts: Mapping[str, Any]) -> bool:

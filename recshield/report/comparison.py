@@ -20,12 +20,14 @@ def comparison_json(found: Comparison) -> str:
         for row in found.rows.to_dict("records")
     ]
     held = {"a": found.a, "b": found.b, "metric": found.metric, "verdict": found.verdict, "flips": found.flips}
+    held["is_change"] = found.is_change
     return json.dumps(held | {"rows": rows}, indent=1, allow_nan=False)
 
 
 def show_comparison(console: Console, found: Comparison) -> None:
     """Print a comparison: a row per seed, the pooled one last, and what it says."""
-    console.print(safe(f"{found.metric.upper()}: b - a, over the same users", "bold"))
+    what = ", attacked minus clean" if found.is_change else ""
+    console.print(safe(f"{found.metric.upper()}{what}: b - a, over the same users", "bold"))
     console.print(safe(f"  a  {found.a}"))
     console.print(safe(f"  b  {found.b}"))
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -50,6 +52,7 @@ def _sentence(found: Comparison) -> str:
     if found.verdict == "no difference":
         said = f"no difference beyond chance {over}"
     else:
-        said = f"b is {found.verdict} by {abs(100 * last['relative']):.1f} % {over}"
+        by = f"{abs(last['difference']):.4f}" if found.is_change else f"{abs(100 * last['relative']):.1f} %"
+        said = f"{'the change of b' if found.is_change else 'b'} is {found.verdict} by {by} {over}"
     flips = "; the seeds alone do not agree" if found.flips else ""
     return f"{said} (p {last['p_t']:.2g}, one test: `recshield audit` corrects for all of a run){flips}"

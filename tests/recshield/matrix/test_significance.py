@@ -164,6 +164,19 @@ def test_two_attacks_are_compared_on_one_system(several: Results) -> None:
     assert (clean.a, clean.verdict) == ("base clean", "lower")
 
 
+def test_what_an_attack_takes_is_compared_apart_from_where_it_started(clean: np.ndarray) -> None:
+    values = {("base", "none", "", 0): clean, ("base", "push", "1", 0): lowered(clean, 0.3, 0.1, 1)}
+    values |= {("other", "none", "", 0): clean - 0.2, ("other", "push", "1", 0): lowered(clean, 0.3, 0.1, 1)}
+    results = made(values)
+    assert compare(results, Asked("base", "other", attack="push")).verdict == "no difference"
+    taken = compare(results, Asked("base", "other", attack="push", is_change=True))
+    assert (taken.verdict, taken.is_change) == ("higher", True)
+    row = taken.rows.iloc[0]
+    assert (row["a"], row["b"], row["difference"]) == pytest.approx((-0.3, -0.1, 0.2))
+    with pytest.raises(BadValue, match="--change compares what an attack changes, and nothing attacks 'base clean'"):
+        compare(results, Asked("base", "other", is_change=True))
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
