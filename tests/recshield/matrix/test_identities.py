@@ -151,14 +151,34 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path, empty_s
     assert not list((empty_store / "store" / "unfinished").glob("*")) or jobs == "2"
 
 
+#: Two processes of one command, which start together after one import.
+TWINS = """
+import os, sys
+import recshield.run
+from recshield.cli import main
+*asked, one, other = sys.argv[1:]
+twin = os.fork()
+sys.argv = ["recshield", *asked, "--out", one if twin else other]
+try:
+    main()
+except SystemExit as left:
+    code = int(left.code or 0)
+if twin:
+    code = code or os.waitpid(twin, 0)[1]
+sys.exit(bool(code))
+"""
+
+
 def test_two_processes_may_share_a_store(tmp_path: Path, empty_store: Path) -> None:
-    command = [sys.executable, "-m", "recshield", "matrix", "--models", "mf,amf", "--attacks", "noise,fgsm"]
-    command += [part for text in SHORT for part in ("--set", text)] + ["--quiet"]
-    running = [subprocess.Popen([*command, "--out", str(tmp_path / name)]) for name in ("one", "other")]
-    assert [process.wait(timeout=200) for process in running] == [0, 0]
+    asked = ["matrix", "--models", "mf,amf", "--attacks", "noise,fgsm", "--quiet"]
+    asked += [part for text in SHORT for part in ("--set", text)]
+    folders = [str(tmp_path / name) for name in ("one", "other")]
+    subprocess.run([sys.executable, "-c", TWINS, *asked, *folders], check=True, timeout=200)
     one, other = (MatrixRun.load(tmp_path / name) for name in ("one", "other"))
     assert (tmp_path / "one/results.parquet").read_bytes() == (tmp_path / "other/results.parquet").read_bytes()
     assert one.timings["seconds"].tolist() == other.timings["seconds"].tolist(), "each step was computed once"
+    reused = [int(run.timings["is_reused"].sum()) for run in (one, other)]
+    assert max(reused) < len(one.timings), "both computed something, else one only read what the other had done"
     assert empty_store.is_dir()
 
 
