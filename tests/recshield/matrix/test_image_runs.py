@@ -105,7 +105,7 @@ def whole(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def clean_pixels(shop: Path) -> NDArray[np.uint8]:
-    """Return (items, side, side, 3): items stand in the order of their ids as text or number, as `order` says."""
+    """Return (items, side, side, 3) levels of the files."""
     return np.stack([np.array(Image.open(shop / "pictures" / f"{item}.png")) for item in range(N_ITEMS)])
 
 
@@ -139,9 +139,10 @@ def test_every_attacked_cell_has_a_float_and_an_8_bit_figure_with_psnr_and_ssim(
     assert goal["goal_clean"]["fgsm"] < goal["goal_value"]["pgd:steps=2"]
 
 
-def test_pictures_and_psnr_are_those_of_the_saved_perturbation(whole: Path, shop: Path) -> None:
+@pytest.mark.parametrize("attack", ["noise", "fgsm"])
+def test_pictures_and_psnr_are_those_of_the_saved_perturbation(whole: Path, shop: Path, attack: str) -> None:
     run = MatrixRun.load(whole)
-    row = attacked(run, "fgsm")
+    row = attacked(run, attack)
     (surface,) = load_file(run.results.perturbations[row["cell"]]).values()
     clean = clean_pixels(shop)
     moved = clean / 255 + surface.numpy().transpose(0, 2, 3, 1).astype(np.float64)
@@ -151,7 +152,8 @@ def test_pictures_and_psnr_are_those_of_the_saved_perturbation(whole: Path, shop
     for one in seen.to_dict("records"):
         for name, wanted in (("clean", clean), ("attacked", levels)):
             written = np.array(Image.open(whole / "pictures" / one[name]))
-            assert np.array_equal(written, wanted[int(one["item"])]), one[name]
+            # Noise may lie within float32's error of half a level; no other value may differ.
+            assert (written != wanted[int(one["item"])]).sum() <= (1 if name == "attacked" else 0), one[name]
     errors = np.square(levels - clean).reshape(N_ITEMS, -1).mean(axis=1)
     assert (errors > 0).all()
     assert row["psnr"] == pytest.approx(float(np.mean(10 * np.log10(255**2 / errors))), abs=1e-3)
