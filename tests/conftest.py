@@ -11,6 +11,11 @@ import pytest
 from recshield.core.registry import Source, registry
 from recshield.core.settings import CACHE_VARIABLE, DATA_VARIABLE
 
+# One thread for what tests compute themselves, as steps have it: on small tensors several spend their time waiting for
+# each other (trainings of 0.7 CPU seconds took 32), and the workers of a test run share the cores anyway. Read when
+# PyTorch and NumPy are loaded, and inherited by processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -32,8 +32,24 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "recshield", *arguments], capture_output=True, text=True, check=True)
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return a function that runs a command in this process and gives what it prints; it must succeed."""
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["recshield", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        assert not left.value.code, said.err
+        return said.out
+
+    return run
+
+
+def process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "recshield", *arguments], capture_output=True, text=True)
 
 
 def test_a_run_holds_the_files_and_columns_it_promises(saved: Path) -> None:
@@ -77,8 +93,8 @@ def test_two_aliases_of_one_attack_plan_the_same_steps() -> None:
     assert len(rows) == 1
 
 
-def test_show_prints_the_matrix_and_every_sentence_that_is_not_a_pass(saved: Path) -> None:
-    out = command("show", str(saved), "--timings").stdout
+def test_show_prints_the_matrix_and_every_sentence_that_is_not_a_pass(saved: Path, command: Callable[..., str]) -> None:
+    out = command("show", str(saved), "--timings")
     assert "relative change of NDCG@100 under attack" in out
     assert "skipped  popular x noise, fgsm: model 'popular' has no surface that can be touched" in out
     findings = MatrixRun.load(saved).verdicts
@@ -87,17 +103,17 @@ def test_show_prints_the_matrix_and_every_sentence_that_is_not_a_pass(saved: Pat
     assert "train mf" in out
 
 
-def test_audit_prints_every_check_of_every_cell(saved: Path) -> None:
-    out = command("audit", str(saved)).stdout
+def test_audit_prints_every_check_of_every_cell(saved: Path, command: Callable[..., str]) -> None:
+    out = command("audit", str(saved))
     for name in ("1 THREAT", "2 BUDGET", "3 EQUAL-BUDGET", "4 EPS0", "9 NOISE", "16 CLEAN-COST", "18 CONTROL",
                  "20 LEAKAGE", "22 SAME POPULATION", "23 SCALE", "5 MONOTONE", "7 ITER>=SINGLE"):  # fmt: skip
         assert name in out
-    held = json.loads(command("audit", str(saved), "--json").stdout)
+    held = json.loads(command("audit", str(saved), "--json"))
     assert len(held["verdicts"]) == len(MatrixRun.load(saved).verdicts)
 
 
-def test_plugins_lists_what_is_installed_with_options() -> None:
-    held = json.loads(command("plugins", "--json").stdout)
+def test_plugins_lists_what_is_installed_with_options(command: Callable[..., str]) -> None:
+    held = json.loads(command("plugins", "--json"))
     names = {(row["kind"], row["name"]) for row in held["plugins"]}
     assert names >= {
         ("model", "mf"),
@@ -108,23 +124,28 @@ def test_plugins_lists_what_is_installed_with_options() -> None:
     }
     assert held["presets"]["amf"] == "mf+advreg:eps=0.5,weight=1,epochs=200"
     assert held["failed"] == {}
-    assert "pgd" in command("plugins").stdout
+    assert "pgd" in command("plugins")
 
 
-def test_datasets_says_what_is_here(tmp_path: Path) -> None:
+def test_datasets_says_what_is_here(tmp_path: Path, command: Callable[..., str]) -> None:
     (tmp_path / "ml-100k").mkdir()
-    rows = {row["name"]: row for row in json.loads(command("datasets", "--data-dir", str(tmp_path), "--json").stdout)}
+    rows = {row["name"]: row for row in json.loads(command("datasets", "--data-dir", str(tmp_path), "--json"))}
     assert rows["ml-100k"]["place"] == str(tmp_path / "ml-100k")
     assert rows["amazon-video"]["place"] == "not here"
     assert rows["synthetic"]["place"] == "generated"
-    assert "ml-100k" in command("datasets").stdout
+    assert "ml-100k" in command("datasets")
 
 
 def test_help_and_version_load_nothing_heavy() -> None:
     code = "import sys; from recshield.cli.app import app; print([m for m in ('torch','numba','pandas') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-    assert "matrix" in command("--help").stdout
-    assert command("--version").stdout == f"recshield {recshield.__version__}\n"
+    assert "matrix" in process("--help").stdout
+    assert process("--version").stdout == f"recshield {recshield.__version__}\n"
+
+
+def test_a_process_leaves_with_the_code_of_its_command() -> None:
+    assert process("--version").returncode == 0
+    assert process("matrixx").returncode == 2
 
 
 def test_a_run_can_be_replaced_and_loaded_from_python(saved: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from caches import fresh_cache
 from safetensors.torch import load_file
 
 import recshield
+from recshield.cli import main
 from recshield.core.settings import CACHE_VARIABLE
 from recshield.data.interactions import DataInfo
 from recshield.matrix.store import Store
@@ -31,15 +32,6 @@ def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point the store at an empty folder."""
     folder = fresh_cache(tmp_path / "cache")
     monkeypatch.setenv(CACHE_VARIABLE, str(folder))
-    return folder
-
-
-def fresh_cache(folder: Path) -> Path:
-    """Make a cache folder that holds the compiled kernels and no step."""
-    folder.mkdir()
-    compiled = Path(os.environ[CACHE_VARIABLE]) / "numba"
-    if compiled.is_dir():
-        shutil.copytree(compiled, folder / "numba")
     return folder
 
 
@@ -159,14 +151,34 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path, empty_s
     assert not list((empty_store / "store" / "unfinished").glob("*")) or jobs == "2"
 
 
+#: Two processes of one command, which start together after one import.
+TWINS = """
+import os, sys
+import recshield.run
+from recshield.cli import main
+*asked, one, other = sys.argv[1:]
+twin = os.fork()
+sys.argv = ["recshield", *asked, "--out", one if twin else other]
+try:
+    main()
+except SystemExit as left:
+    code = int(left.code or 0)
+if twin:
+    code = code or os.waitpid(twin, 0)[1]
+sys.exit(bool(code))
+"""
+
+
 def test_two_processes_may_share_a_store(tmp_path: Path, empty_store: Path) -> None:
-    command = [sys.executable, "-m", "recshield", "matrix", "--models", "mf,amf", "--attacks", "noise,fgsm"]
-    command += [part for text in SHORT for part in ("--set", text)] + ["--quiet"]
-    running = [subprocess.Popen([*command, "--out", str(tmp_path / name)]) for name in ("one", "other")]
-    assert [process.wait(timeout=200) for process in running] == [0, 0]
+    asked = ["matrix", "--models", "mf,amf", "--attacks", "noise,fgsm", "--quiet"]
+    asked += [part for text in SHORT for part in ("--set", text)]
+    folders = [str(tmp_path / name) for name in ("one", "other")]
+    subprocess.run([sys.executable, "-c", TWINS, *asked, *folders], check=True, timeout=200)
     one, other = (MatrixRun.load(tmp_path / name) for name in ("one", "other"))
     assert (tmp_path / "one/results.parquet").read_bytes() == (tmp_path / "other/results.parquet").read_bytes()
     assert one.timings["seconds"].tolist() == other.timings["seconds"].tolist(), "each step was computed once"
+    reused = [int(run.timings["is_reused"].sum()) for run in (one, other)]
+    assert max(reused) < len(one.timings), "both computed something, else one only read what the other had done"
     assert empty_store.is_dir()
 
 
@@ -206,11 +218,19 @@ def test_a_changed_fact_in_the_store_is_rebuilt(tmp_path: Path, empty_store: Pat
 
 
 def test_a_killed_run_goes_on_with_the_missing_steps_and_gives_the_same_figures(
-    tmp_path: Path, empty_store: Path
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-m", "recshield", "matrix", "--models", "mf,amf", "--attacks", "noise,fgsm,pgd"]
-    command += [part for text in (*SHORT, "mf.epochs=60") for part in ("--set", text)]
-    process = subprocess.Popen([*command, "--quiet", "--out", str(tmp_path / "killed")])
+    asked = ["matrix", "--models", "mf,amf", "--attacks", "noise,fgsm,pgd", "--quiet"]
+    asked += [part for text in (*SHORT, "mf.epochs=60") for part in ("--set", text)]
+
+    def here(out: Path) -> MatrixRun:
+        monkeypatch.setattr(sys, "argv", ["recshield", *asked, "--out", str(out)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert not left.value.code
+        return MatrixRun.load(out)
+
+    process = subprocess.Popen([sys.executable, "-m", "recshield", *asked, "--out", str(tmp_path / "killed")])
     store, deadline = Store(empty_store / "store"), time.monotonic() + 120
     while len(list((store.root / "steps").glob("*/*/meta.json"))) < 4 and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -219,11 +239,10 @@ def test_a_killed_run_goes_on_with_the_missing_steps_and_gives_the_same_figures(
     done = len(list((store.root / "steps").glob("*/*/meta.json")))
     assert not (tmp_path / "killed").exists(), "nothing half-written"
     assert done >= 4
-    subprocess.run([*command, "--quiet", "--out", str(tmp_path / "resumed")], check=True)
-    resumed = MatrixRun.load(tmp_path / "resumed")
+    resumed = here(tmp_path / "resumed")
     assert int(resumed.timings["is_reused"].sum()) >= done
     assert int((~resumed.timings["is_reused"]).sum()) <= len(resumed.timings) - done
-    environment = os.environ | {CACHE_VARIABLE: str(fresh_cache(tmp_path / "fresh"))}
-    subprocess.run([*command, "--quiet", "--out", str(tmp_path / "whole")], check=True, env=environment)
+    monkeypatch.setenv(CACHE_VARIABLE, str(fresh_cache(tmp_path / "fresh")))
+    assert not here(tmp_path / "whole").timings["is_reused"].any()
     one, other = (tmp_path / name / "results.parquet" for name in ("resumed", "whole"))
     assert one.read_bytes() == other.read_bytes()
