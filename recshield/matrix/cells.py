@@ -12,7 +12,7 @@ from typing import Any
 from recshield.core import specs
 from recshield.core.interfaces import LOSSES
 from recshield.matrix.budgets import Eps
-from recshield.matrix.systems import Part, ResolvedSystem, resolve_attack, resolve_system
+from recshield.matrix.systems import Part, ResolvedSystem, resolve_attack
 
 NOTHING = Eps(0.0)
 
@@ -65,8 +65,7 @@ class Cell:
     @property
     def surrogate(self) -> ResolvedSystem:
         """The system whose gradient an attack before training uses."""
-        named = self.attack.surrogate if self.attack else ""
-        return resolve_system(named, {}) if named else self.system
+        return (self.attack.surrogate if self.attack else None) or self.system
 
     def with_system(self, system: ResolvedSystem) -> Cell:
         """Return the same attack on another system."""
@@ -83,7 +82,7 @@ class Cell:
         if loss in LOSSES[1:] and part.option("loss") is not None:
             options = tuple((key, loss if key == "loss" else value) for key, value in part.options)
             part = dataclasses.replace(part, options=options, text=f"{part.name}:loss={loss}")
-        part = dataclasses.replace(part, stage=self.stage, surrogate=self.attack.surrogate if self.attack else "")
+        part = dataclasses.replace(part, stage=self.stage, surrogate=self.attack.surrogate if self.attack else None)
         return dataclasses.replace(self, attack=part, is_control=True)
 
     def with_option(self, key: str, value: Any) -> Cell:

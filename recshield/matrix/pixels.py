@@ -44,7 +44,7 @@ def pixel_gradient(model: Recommender, delta: Tensor, rows: Tensor, accumulate: 
         if not bool(slope[part].any()):
             continue
         leaf, moved = kept.pop(place) if place in kept else _through(model, delta, part)
-        (found[part],) = torch.autograd.grad((moved * slope[part]).sum(), leaf)
+        (found[part],) = torch.autograd.grad(moved, leaf, slope[part])
     return found, total
 
 

@@ -36,7 +36,7 @@ class Part:
         choices: the parts that a validation set chooses from, this one's first; empty where nothing is chosen.
         members: the attacks that an ensemble stands for.
         stage: of an attack: `serve` or `fit`; "" = the request's.
-        surrogate: of an attack at stage `fit`: the system whose gradient it uses; "" = the one attacked, trained on
+        surrogate: of an attack at stage `fit`: the system whose gradient it uses; None = the one attacked, trained on
             clean data.
     """
 
@@ -48,7 +48,7 @@ class Part:
     choices: tuple[Part, ...] = ()
     members: tuple[Part, ...] = ()
     stage: str = ""
-    surrogate: str = ""
+    surrogate: ResolvedSystem | None = None
 
     def content(self) -> dict[str, Any]:
         """Return what it means, for keys."""
@@ -214,14 +214,11 @@ def resolve_attack(text: str, overrides: Overrides) -> Part:
         raise UnknownOption(f"attack '{spec.name}': the key 'source' is reserved for cells; leave it out here")
     if own.get("stage", "serve") not in _STAGES:
         raise BadValue(f"attack '{spec.name}': stage '{own['stage']}' is not known; allowed: {', '.join(_STAGES)}")
-    if "surrogate" in own:
-        if own.get("stage") != "fit":
-            raise BadSpec(f"attack '{spec.name}': a surrogate is for attacks before training; add stage=fit")
-        resolve_system(own["surrogate"], overrides)
+    if "surrogate" in own and own.get("stage") != "fit":
+        raise BadSpec(f"attack '{spec.name}': a surrogate is for attacks before training; add stage=fit")
+    surrogate = resolve_system(own["surrogate"], overrides) if "surrogate" in own else None
     bare = Spec(spec.name, spec.target, tuple((key, value) for key, value in spec.options if key not in own))
-    part = dataclasses.replace(
-        _part("attack", bare, overrides), stage=own.get("stage", ""), surrogate=own.get("surrogate", "")
-    )
+    part = dataclasses.replace(_part("attack", bare, overrides), stage=own.get("stage", ""), surrogate=surrogate)
     if own:
         part = dataclasses.replace(part, text=str(spec))
     # --set does not reach the members: an ensemble means the same everywhere.
@@ -275,7 +272,8 @@ def continued_rescaled_like(system: ResolvedSystem) -> ResolvedSystem | None:
     if not epochs or epochs[-1] is None or not {"continue", "rescaled"} <= set(known):
         return None
     text = f"{system.model.text}+continue:epochs={sum(epochs)}+rescaled:like=({system.name})"
-    return resolve_system(text, {})
+    # With the model as it was resolved: --set reaches it, and its control must be the same model.
+    return dataclasses.replace(resolve_system(text, {}), model=system.model)
 
 
 def variants(parts: Sequence[Part]) -> list[tuple[Part, ...]]:

@@ -73,7 +73,7 @@ def _drawn(clean: pd.DataFrame, attacked: pd.DataFrame, titles: Sequence[str], s
     for title in titles:
         drawn.add_column(Text("clean\n").append_text(safe(title)), justify="right", no_wrap=True)
     if sizes:
-        drawn.add_column("attack", overflow="fold", min_width=20)
+        drawn.add_column("attack", overflow="fold", min_width=12)
     for size in sizes:
         drawn.add_column(safe(size), justify="right", no_wrap=True, min_width=8)
     for system in dict.fromkeys(clean["system"]):

@@ -12,7 +12,7 @@ from recshield.core.interfaces import Defense
 from recshield.data.interactions import Dataset
 from recshield.matrix.budgets import BudgetRequest, Eps, sizes_for
 from recshield.matrix.plan import Plan
-from recshield.matrix.systems import resolve_system
+from recshield.matrix.systems import continued_rescaled_like, resolve_attack, resolve_system
 from recshield.run import prepare
 
 
@@ -137,6 +137,19 @@ def test_typed_options_win_over_set_which_wins_over_a_preset() -> None:
     assert resolve_system("amf:epochs=9", overrides).defenses[0].option("epochs") == 9
     assert resolve_system("mf+advreg:epochs=9", overrides).defenses[0].option("eps") == 2
     assert resolve_system("amf", {}).defenses[0].option("epochs") == 200
+
+
+def test_set_reaches_the_surrogate_of_an_attack_and_the_control_of_a_defense() -> None:
+    overrides = {"vbpr-amr": {"epochs": "7", "dims": "8"}, "advreg": {"epochs": "3"}}
+    attack = resolve_attack("fgsm:stage=fit,surrogate=(vbpr-amr:dims=4)", overrides)
+    assert attack.surrogate is not None
+    assert attack.surrogate.model == resolve_system("vbpr-amr:dims=4,epochs=7", {}).model
+    defended = resolve_system("amr", overrides)
+    control = continued_rescaled_like(defended)
+    assert control is not None
+    assert control.model == defended.model == resolve_system("vbpr-amr:dims=8,epochs=7", {}).model
+    assert [part.name for part in control.defenses] == ["continue", "rescaled"]
+    assert control.defenses[0].option("epochs") == 3
 
 
 def test_defenses_are_put_behind_every_model_beside_the_model_alone() -> None:
