@@ -222,7 +222,7 @@ class MetricAtK:
         plain = written(self.name, self.k)
         if kind and not metric.is_mean():
             raise BadSpec(f"metric '{self}': {self.name} is one number over all users; write {plain}")
-        if kind == "items" and metric.needs_lists:
+        if kind in ("items", "among") and metric.needs_lists:
             raise BadSpec(f"metric '{self}': {self.name} reads lists, not test items; write {plain}")
         if kind == "sampled" and (metric.needs_lists or not metric.is_accuracy):
             raise BadSpec(f"metric '{self}': {self.name} is no accuracy metric, so it cannot be sampled; write {plain}")
@@ -238,7 +238,7 @@ class MetricAtK:
             reason = "it does not measure how high the test items rank"
         elif not self.plugin.is_mean():
             reason = "it is no mean of a value per user"
-        elif suffixes.kind(self.suffix) in ("users", "items"):
+        elif suffixes.kind(self.suffix) in ("users", "items", "among"):
             reason = "it does not count all users"
         if reason:
             said = f"{self} cannot be the first metric, by which verdicts are judged"
@@ -264,4 +264,5 @@ def extras_for(metrics: Sequence[MetricAtK], data_seed: int) -> Extras:
     """Return what must be kept beside the full ranks for these metrics."""
     length = max((metric.k for metric in metrics if metric.plugin.needs_lists), default=0)
     sizes = {suffixes.sample_size(metric.suffix) for metric in metrics} - {0}
-    return Extras(length, tuple(sorted(sizes)), data_seed if sizes else 0)
+    is_within = any(suffixes.kind(metric.suffix) == "among" for metric in metrics)
+    return Extras(length, tuple(sorted(sizes)), data_seed if sizes else 0, is_within)

@@ -32,21 +32,25 @@ class Extras:
         list_length: of the lists of items ranked first; 0 = none are kept.
         samples: sizes of the draws of candidates that test rows are ranked among, too; ascending.
         data_seed: of those draws.
+        is_within: whether test rows are ranked among the candidates of their own kind, too: cold items or warm ones.
     """
 
     list_length: int = 0
     samples: tuple[int, ...] = ()
     data_seed: int = 0
+    is_within: bool = False
 
     def content(self) -> dict[str, Any]:
         """Return what it means, for keys; empty where nothing is kept."""
         lists = {"lists": self.list_length} if self.list_length else {}
+        lists |= {"within": True} if self.is_within else {}
         return lists | ({"samples": list(self.samples), "data_seed": self.data_seed} if self.samples else {})
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Extras:
         """Return what `content` described."""
-        return cls(content.get("lists", 0), tuple(content.get("samples", ())), content.get("data_seed", 0))
+        samples, data_seed = tuple(content.get("samples", ())), content.get("data_seed", 0)
+        return cls(content.get("lists", 0), samples, data_seed, content.get("within", False))
 
 
 #: Full ranks alone.
@@ -67,6 +71,8 @@ class Ranks:
         lists: (n_evaluated, K) int32 items ranked first, -1 beyond the user's last candidate; None where not asked for.
         sampled: size of a draw -> (n_rows,) int32 number of drawn candidates whose score is at least the test item's.
         background: what the training rows say, for the metrics that read it.
+        within: (n_rows, 2) int32 rank and candidates among the items with a training row, or, where the test item has
+            none, among those without; None where not asked for.
     """
 
     users: NDArray[np.int32]
@@ -78,6 +84,7 @@ class Ranks:
     lists: NDArray[np.int32] | None = None
     sampled: Mapping[int, NDArray[np.int32]] = field(default_factory=dict)
     background: Background | None = None
+    within: NDArray[np.int32] | None = None
 
     def first(self, k: int) -> NDArray[np.int32]:
         """Return the (n_evaluated, k) items ranked first, -1 beyond a user's last candidate, or raise BadValue."""
@@ -258,6 +265,7 @@ def rank(
     digest = hashlib.blake2b(digest_size=16)
     lists = np.empty((len(test.users), extras.list_length), np.int32)
     sampled = {n: np.empty(len(test), np.int32) for n in extras.samples}
+    within = np.empty((len(test), 2), np.int32) if extras.is_within else None
     mean = extras.list_length / _STRIDE  # four standard deviations more are enough nearly always
     best = np.empty(math.ceil(mean + 4 * math.sqrt(mean)) + 1, np.float32)
     with torch.no_grad():
@@ -279,6 +287,11 @@ def rank(
             if extras.list_length:
                 own = lists[start : start + chunk]
                 _fill_lists(scores, users, indptr, test.items, *train.members, best, own)
+            if within is not None:
+                from recshield.evaluation.within import count_within  # loads the compiler
+
+                is_cold = train.popularity() == 0
+                count_within(scores, users, indptr, test.items, *train.members, is_cold, within)
             if sampled:
                 from recshield.evaluation.sampling import draw_candidates  # loads the compiler
 
@@ -287,7 +300,7 @@ def rank(
                     _count_drawn(scores, indptr, test.items, drawn, n, counts)
     hashed = digest.hexdigest() if is_hashed else ""
     kept = lists if extras.list_length else None
-    return Ranks(test.users, test.indptr, test.items, ranks, candidates, hashed, kept, sampled)
+    return Ranks(test.users, test.indptr, test.items, ranks, candidates, hashed, kept, sampled, None, within)
 
 
 def _as_array(scores: Tensor, n_users: int, n_items: int) -> NDArray[Any]:

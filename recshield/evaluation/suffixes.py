@@ -1,4 +1,4 @@
-"""What stands behind the slash of a metric's name: groups of users or items, sampled ranking."""
+"""What stands behind the slash of a metric's name: groups of users or items, cold or warm ones alone, sampling."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ PerUser = Callable[[Ranks], Values]
 
 _USERS = tuple(f"users:{group}" for group in reversed(ACTIVITY))
 _ITEMS = ("items:head", "items:tail")
-SUFFIXES = (*_USERS, *_ITEMS, "sampled:N")
+_AMONG = ("among:cold", "among:warm")
+SUFFIXES = (*_USERS, *_ITEMS, *_AMONG, "sampled:N")
 _SAMPLED = re.compile(r"sampled:([1-9]\d{0,8})")
 
 
 def read(text: str, suffix: str) -> str:
     """Return a suffix that is one of `SUFFIXES`, or raise BadSpec with the nearest one; `text` is the whole name."""
-    if suffix in (*_USERS, *_ITEMS) or _SAMPLED.fullmatch(suffix):
+    if suffix in (*_USERS, *_ITEMS, *_AMONG) or _SAMPLED.fullmatch(suffix):
         return suffix
     if suffix.startswith("sampled"):
         raise BadSpec(f"metric '{text}': sampled needs the number of candidates, at least 1; write sampled:999")
@@ -35,7 +36,7 @@ def read(text: str, suffix: str) -> str:
 
 
 def kind(suffix: str) -> str:
-    """Return `users`, `items`, `sampled` or ""."""
+    """Return `users`, `items`, `among`, `sampled` or ""."""
     return suffix.partition(":")[0]
 
 
@@ -65,6 +66,11 @@ def per_user(measure: PerUser, ranks: Ranks, suffix: str) -> Values:
     if kind(suffix) == "items":
         is_kept = ranks.known().is_head[ranks.items] == (suffix == "items:head")
         return _of_rows(measure, ranks, is_kept)
+    if kind(suffix) == "among":
+        is_kept = (ranks.known().popularity[ranks.items] == 0) == (suffix == "among:cold")
+        assert ranks.within is not None, "whoever asks for the metric asks for these ranks"
+        own, candidates = ranks.within.T
+        return _of_rows(measure, dataclasses.replace(ranks, ranks=own, candidates=candidates), is_kept)
     if kind(suffix) == "sampled":
         return _sampled(measure, ranks, sample_size(suffix))
     return measure(ranks)

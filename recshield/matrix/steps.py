@@ -222,7 +222,8 @@ def _measure(spec: Mapping[str, Any], store: Store, context: Context, folder: Pa
         ranks = rank(watched, data.train, test, device=device, is_hashed=spec["hash"] and not name, extras=extras)
         arrays |= {f"{name}ranks": ranks.ranks, f"{name}candidates": ranks.candidates}
         arrays |= {f"{name}sampled/{n}": held for n, held in ranks.sampled.items()}
-        arrays |= {} if ranks.lists is None else {f"{name}lists": ranks.lists}
+        kept = {"lists": ranks.lists, "within": ranks.within}
+        arrays |= {f"{name}{key}": held for key, held in kept.items() if held is not None}
         facts = facts or {"score_hash": ranks.score_hash} | watched.facts()
     save_arrays(arrays, folder / "ranks.safetensors")
     population = hashlib.blake2b(test.users.tobytes() + test.indptr.tobytes() + test.items.tobytes(), digest_size=16)
@@ -254,7 +255,7 @@ def load_ranks(entry: Entry, test: HeldOut, background: Background | None = None
         raise StoreDamaged(f"{entry.folder} ranks {held['ranks'].shape} rows, the data has {test.items.shape}")
     sampled = {int(name.removeprefix("sampled/")): one for name, one in held.items() if name.startswith("sampled/")}
     full = (test.users, test.indptr, test.items, held["ranks"], held["candidates"])
-    return Ranks(*full, entry.facts["score_hash"], held.get("lists"), sampled, background)
+    return Ranks(*full, entry.facts["score_hash"], held.get("lists"), sampled, background, held.get("within"))
 
 
 def load_lists(entry: Entry) -> NDArray[np.int32] | None:

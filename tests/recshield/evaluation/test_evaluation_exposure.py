@@ -244,9 +244,9 @@ def test_a_suffix_is_part_of_the_written_name(text, column, k, written):
     ("text", "sentence"),
     [
         ("ndcg@5/users:activ", "metric 'ndcg@5/users:activ': no suffix 'users:activ'; did you mean 'users:active'? allowed"
-         " behind the slash: users:active, users:medium, users:inactive, items:head, items:tail, sampled:N"),
+         " behind the slash: users:active, users:medium, users:inactive, items:head, items:tail, among:cold, among:warm, sampled:N"),
         ("ndcg@5/", "metric 'ndcg@5/': no suffix ''; allowed behind the slash: users:active, users:medium, users:inactive,"
-         " items:head, items:tail, sampled:N"),
+         " items:head, items:tail, among:cold, among:warm, sampled:N"),
         ("coverage@5/users:active", "metric 'coverage@5/users:active': coverage is one number over all users; write coverage@5"),
         ("aplt@5/items:tail", "metric 'aplt@5/items:tail': aplt reads lists, not test items; write aplt@5"),
         ("ndcg/users:active", "metric 'ndcg/users:active' needs K, a whole number of at least 1; write ndcg@100"),
