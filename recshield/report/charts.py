@@ -57,13 +57,14 @@ def _series(names: Sequence[str], references: Sequence[str]) -> tuple[list[str],
     return colours, dashes, shapes
 
 
-def standing(rows: Rows, kinds: Sequence[str], metric: str) -> dict[str, Any]:
+def standing(rows: Rows, kinds: Sequence[str], metric: str, top: float) -> dict[str, Any]:
     """Return systems as lines from what is left under attack to the clean figure.
 
     Args:
         rows: `system`, `kind` and `value`, systems in order.
         kinds: the order of the legend; the first is the clean figure.
         metric: title of the axis.
+        top: largest value of all pictures that stand side by side.
     """
     frame = pd.DataFrame(list(rows))
     systems = list(dict.fromkeys(frame["system"]))
@@ -73,7 +74,7 @@ def standing(rows: Rows, kinds: Sequence[str], metric: str) -> dict[str, Any]:
     ticks = alt.Axis(tickCount=6, domain=False, ticks=False)
     line = alt.Chart(span).mark_rule(stroke=GRID, strokeWidth=5, strokeCap="round")
     line = line.encode(
-        y=y, x=alt.X("min:Q", title=metric, scale=alt.Scale(zero=True, nice=True), axis=ticks), x2="max:Q"
+        y=y, x=alt.X("min:Q", title=metric, scale=alt.Scale(domain=[0, top], nice=True), axis=ticks), x2="max:Q"
     )
     colours = [INK, REFERENCE, SERIES[1], "#8c2d04"][: len(kinds)]
     shapes = ["circle", "square", "diamond", "triangle-left"][: len(kinds)]

@@ -173,11 +173,12 @@ class MatrixCell:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One system at one budget; `cells` stand in the order of the attacks, None where there is none."""
+    """One system at one place; `cells` stand in the order of the attacks, None where there is none."""
 
     system: str
     surface: str
     goal: str
+    stage: str
     norm: str
     eps: str
     clean: tuple[Estimate, ...]

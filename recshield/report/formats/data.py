@@ -61,7 +61,7 @@ class Csv(ReportFormat):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         figures = ("clean", "attacked", "change", "low", "high", "n_users", "n_seeds")
-        head = ("run", "system", "surface", "goal", "norm", "eps", "attack", "metric")
+        head = ("run", "system", "surface", "goal", "stage", "norm", "eps", "attack", "metric")
         writer.writerow((*head, *figures, "verdict", "differs_by_seed"))
         for chapter in report.chapters:
             for block in (block for section in chapter.sections for block in section.blocks):
@@ -73,7 +73,7 @@ class Csv(ReportFormat):
 
 def _lines(chapter: str, matrix: Matrix, row: MatrixRow, figures: tuple[str, ...]) -> list[list[Any]]:
     """Return the clean system (attack `none`) and its cells, a line per metric."""
-    head = [_text(one) for one in (chapter, row.system, row.surface, row.goal, row.norm, row.eps)]
+    head = [_text(one) for one in (chapter, row.system, row.surface, row.goal, row.stage, row.norm, row.eps)]
     held: list[tuple[str, Any, str, bool]] = [("none", own, "", False) for own in row.clean]
     for attack, cell in zip(matrix.attacks, row.cells, strict=True):
         if cell is not None:

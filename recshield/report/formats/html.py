@@ -82,6 +82,7 @@ def _filters(matrix: Matrix) -> list[tuple[str, str, list[str]]]:
         ("attack", "Attack", list(matrix.attacks)),
         ("surface", "Surface", values("surface")),
         ("goal", "Goal", values("goal")),
+        ("stage", "Time", values("stage")),
         ("norm", "Norm", values("norm")),
         ("eps", "Eps", values("eps")),
         ("verdict", "Verdict", list(verdicts)),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shlex
 
-import numpy as np
 import pytest
 from planting import Planted, reading, sound
-from scipy import stats
 
+from recshield.evaluation.stats import holm
 from recshield.report.content import Bullets, Matrix, Name, Number, Section, Table
-from recshield.report.figures_of import holm, paired, relative_interval
 from recshield.report.reproduction import command
 from recshield.report.sections import changes, credibility, matrix, significance, threat
 from recshield.report.sections.tradeoff import fronts
@@ -30,26 +28,6 @@ def test_a_system_is_on_the_front_unless_another_is_better_in_both() -> None:
     points = [(0.2, 0.1), (0.1, 0.2), (0.1, 0.1), (0.2, 0.1)]
     assert fronts(points) == [True, True, False, True]
     assert fronts(points, -1) == [False, False, True, False]
-
-
-def test_the_tests_are_those_of_scipy_and_holm_is_stepwise() -> None:
-    rng = np.random.default_rng(0)
-    one, other = rng.normal(0.1, 1, (1, 80)), rng.normal(0, 1, (1, 80))
-    held = paired(one, other)
-    assert held.t_p == pytest.approx(stats.ttest_rel(one[0], other[0]).pvalue)
-    assert held.wilcoxon_p == pytest.approx(stats.wilcoxon(one[0], other[0]).pvalue)
-    # Holm 1979 by hand: 3 x 0.01, 2 x 0.02, 1 x 0.04, never falling.
-    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
-
-
-def test_the_interval_of_a_relative_change_agrees_with_resampled_users() -> None:
-    rng = np.random.default_rng(1)
-    clean = rng.gamma(1.0, 0.2, (1, 2000))
-    attacked = clean * rng.uniform(0.5, 1.0, clean.shape)
-    draws = rng.integers(0, 2000, (2000, 2000))
-    ratios = attacked[0][draws].mean(axis=1) / clean[0][draws].mean(axis=1) - 1
-    held = relative_interval(clean, attacked)
-    assert [held.low, held.high] == pytest.approx(np.percentile(ratios, [2.5, 97.5]), abs=0.001)
 
 
 def test_every_question_of_the_matrix_is_asked_once_and_corrected_together() -> None:
