@@ -204,7 +204,50 @@ class Matrix:
     rows: tuple[MatrixRow, ...]
 
 
-Block = Prose | Bullets | Listing | Definitions | Table | Chart | Matrix
+@dataclass(frozen=True)
+class Image:
+    """A PNG file, made by recshield from pixels that it has read.
+
+    Attributes:
+        alt: what it shows.
+        png: its bytes.
+        width: pixels.
+        height: pixels.
+    """
+
+    alt: str
+    png: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One attacked image: `images` stand in the order of the gallery's columns."""
+
+    title: Phrase
+    facts: tuple[Phrase, ...]
+    images: tuple[Image, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Attacked images.
+
+    Attributes:
+        key: unique within its section; exported files carry it.
+        caption: what they show.
+        columns: titles of the images of each shot.
+        shots: a row each.
+    """
+
+    key: str
+    caption: str
+    columns: tuple[str, ...]
+    shots: tuple[Shot, ...]
+
+
+Block = Prose | Bullets | Listing | Definitions | Table | Chart | Matrix | Gallery
 
 
 @dataclass(frozen=True)

@@ -99,13 +99,13 @@ def _order(reading: Reading, ranked: list[Standing]) -> Phrase:
 
 def _place(reading: Reading, at: Place, ranked: list[Standing]) -> Phrase:
     """Return what there is to say about one of several places: systems, attack, ensemble, noise."""
-    said: list[Any] = [*placed(reading, at), " "]
+    said: list[Any] = [*placed(reading, at), ", "]
     if len(ranked) > 1:
         return (*said, *_order(reading, ranked), "; ", *_attacks(reading, at, ranked))
     (one,) = ranked
     assert one.overall
     is_alone = len({asked.system for asked in reading.asked if asked.at == at}) == 1
-    said += [Name(one.system), ", the only system ", "attacked there, " if is_alone else "whose figures count there, "]
+    said += ["where only ", Name(one.system), " was attacked" if is_alone else " has a figure that counts", ", it "]
     said += ["changes by ", *_fall(reading, one.overall, f" of {_title(reading)}")]
     if one.overall.is_ensemble:
         return (*said, "; ", *_attacks(reading, at, ranked))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import dataclasses
 import io
@@ -31,7 +32,7 @@ class Json(ReportFormat):
 
 
 def _value(held: Any) -> Any:
-    """Return JSON values; a block says its kind, a name, number or verdict what it is, NaN is null."""
+    """Return JSON values; a block says its kind, a name, number or verdict what it is; NaN is null."""
     if isinstance(held, Name):
         return {"name": held.text}
     if isinstance(held, Number):
@@ -45,6 +46,8 @@ def _value(held: Any) -> Any:
         return {str(key): _value(value) for key, value in held.items()}
     if isinstance(held, list | tuple):
         return [_value(one) for one in held]
+    if isinstance(held, bytes):
+        return base64.b64encode(held).decode()
     if isinstance(held, float):
         return held if math.isfinite(held) else None
     return held

@@ -91,12 +91,14 @@ def _cell(reading: Reading, asked: Asked, key: str) -> MatrixCell:
         tuple(reading.estimate(asked.cells, metric) for metric in reading.metrics),
         _facts(asked),
         _findings(reading, asked),
-        command(reading.request, models=[asked.system], defenses=[], attacks=[asked.attack], budget=[_budget(asked)]),
+        _command(reading, asked),
     )
 
 
-def _budget(asked: Asked) -> str:
-    return f"{asked.norm}:{asked.eps}"
+def _command(reading: Reading, asked: Asked) -> str:
+    """Return what computes a cell again."""
+    only = {"models": [asked.system], "defenses": [], "attacks": [asked.attack], "goal": [asked.goal]}
+    return command(reading.request, **only, budget=[f"{asked.norm}:{asked.eps}"])
 
 
 def _mean(asked: Asked, name: str) -> float:

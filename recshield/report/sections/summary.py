@@ -87,11 +87,10 @@ def _picture(reading: Reading) -> Chart | None:
     )
     panels = []
     for at, rows in drawn.items():
-        used = [kind for kind in _KINDS if any(row["kind"] == kind for row in rows)]
         alt = "; ".join(f"{row['system']}, {row['kind']}: {row['value']:.4f}" for row in rows)
         title = place_text(reading, at) if len(held) > 1 else ""
         panels.append(
-            Panel(title, f"{title}: {alt}" if title else alt, charts.standing(rows, used, _title(reading), top))
+            Panel(title, f"{title}: {alt}" if title else alt, charts.standing(rows, _KINDS, _title(reading), top))
         )
     where = f"at {place_text(reading, next(iter(held)))}" if len(held) == 1 else "at the largest budget of each kind"
     caption = f"{_title(reading)} without an attack and under attack {where}."

@@ -53,9 +53,9 @@ def table(section: Section | None, key: str) -> Table:
 
 def test_a_system_attacked_on_its_own_surface_is_reported_with_its_own_worst_attack() -> None:
     first, second, *_ = said(reading(mixed()))
-    assert first.startswith("At l2 0.5 on factors amf, the only system attacked there, changes by -5.0 % [")
+    assert first.startswith("At l2 0.5 on factors, where only amf was attacked, it changes by -5.0 % [")
     assert first.endswith("of NDCG@100 under fgsm, from 0.2000 to 0.1900, the worst attack.")
-    assert second.startswith("At linf 0.016 on item_images amr, the only system attacked there, changes by -20.0 % [")
+    assert second.startswith("At linf 0.016 on item_images, where only amr was attacked, it changes by -20.0 % [")
     assert second.endswith("of NDCG@100 under pgd, from 0.3000 to 0.2400, the worst attack.")
 
 
@@ -71,9 +71,9 @@ def test_the_picture_shows_every_attacked_system_and_names_those_that_nobody_att
 def test_each_surface_has_its_best_and_worst_system_at_its_own_largest_budget() -> None:
     held = [one for one in said(reading(crowded())) if " holds best" in one]
     assert len(held) == 2
-    assert held[0].startswith("At l2 1 on factors shield holds best, with a change of -19.0 % [")
+    assert held[0].startswith("At l2 1 on factors, shield holds best, with a change of -19.0 % [")
     assert "mf holds worst, with -50.0 % [" in held[0]
-    assert held[1].startswith("At linf 0.03 on item_images a holds best, with a change of -10.0 % [")
+    assert held[1].startswith("At linf 0.03 on item_images, a holds best, with a change of -10.0 % [")
     assert "b holds worst, with -60.0 % [" in held[1]
     assert held[1].endswith("; the worst single attack is pgd: it takes 10.0 % from a and 60.0 % from b.")
 
@@ -99,7 +99,7 @@ def test_two_to_six_sentences_name_every_place_even_where_there_are_many() -> No
     held = said(reading(cells))
     assert 3 <= len(held) <= 6
     for surface in surfaces:
-        assert sum(f" on {surface} " in one for one in held) == 1
+        assert sum(f" on {surface}, where" in one for one in held) == 1
 
 
 def test_no_more_places_are_named_than_a_reader_can_read() -> None:
