@@ -57,13 +57,14 @@ def _series(names: Sequence[str], references: Sequence[str]) -> tuple[list[str],
     return colours, dashes, shapes
 
 
-def standing(rows: Rows, kinds: Sequence[str], metric: str) -> dict[str, Any]:
+def standing(rows: Rows, kinds: Sequence[str], metric: str, top: float) -> dict[str, Any]:
     """Return systems as lines from what is left under attack to the clean figure.
 
     Args:
         rows: `system`, `kind` and `value`, systems in order.
-        kinds: the order of the legend; the first is the clean figure.
+        kinds: all four, in the order of the legend, the clean figure first; each looks the same in every picture.
         metric: title of the axis.
+        top: largest value of all pictures that stand side by side.
     """
     frame = pd.DataFrame(list(rows))
     systems = list(dict.fromkeys(frame["system"]))
@@ -73,12 +74,14 @@ def standing(rows: Rows, kinds: Sequence[str], metric: str) -> dict[str, Any]:
     ticks = alt.Axis(tickCount=6, domain=False, ticks=False)
     line = alt.Chart(span).mark_rule(stroke=GRID, strokeWidth=5, strokeCap="round")
     line = line.encode(
-        y=y, x=alt.X("min:Q", title=metric, scale=alt.Scale(zero=True, nice=True), axis=ticks), x2="max:Q"
+        y=y, x=alt.X("min:Q", title=metric, scale=alt.Scale(domain=[0, top], nice=True), axis=ticks), x2="max:Q"
     )
-    colours = [INK, REFERENCE, SERIES[1], "#8c2d04"][: len(kinds)]
-    shapes = ["circle", "square", "diamond", "triangle-left"][: len(kinds)]
-    domain, legend = list(kinds), alt.Legend(columns=2)
-    points = alt.Chart(frame).mark_point(filled=True, size=110, opacity=1, strokeWidth=2.5).encode(
+    looks = zip(
+        kinds, (INK, REFERENCE, SERIES[1], "#8c2d04"), ("circle", "square", "diamond", "triangle-left"), strict=True
+    )
+    domain, colours, shapes = zip(*(look for look in looks if look[0] in set(frame["kind"])), strict=True)
+    legend = alt.Legend(columns=2)
+    points = alt.Chart(frame[::-1]).mark_point(filled=True, size=110, opacity=1, strokeWidth=2.5).encode(
         y=y,
         x="value:Q",
         color=alt.Color("kind:N", title=None, scale=alt.Scale(domain=domain, range=colours)),
@@ -108,7 +111,7 @@ def lines(
         return alt.Scale(domain=[names[place] for place in shown], range=[values[place] for place in shown])
 
     base = alt.Chart(frame).encode(x=alt.X("x:Q", title=x, axis=alt.Axis(grid=False, tickCount=5)))
-    y_axis = alt.Axis(format=".0%" if is_share else "~g", tickCount=5, domain=False, ticks=False)
+    y_axis = alt.Axis(format=".0%" if is_share else ".3~g", tickCount=5, domain=False, ticks=False)
     colour = alt.Color("name:N", title=None, scale=scale(colours), legend=alt.Legend(columns=5))
     dash = alt.StrokeDash("name:N", title=None, scale=scale(dashes))
     shape = alt.Shape("name:N", title=None, scale=scale(shapes))
@@ -160,7 +163,8 @@ def spread(rows: Rows, title: str) -> dict[str, Any]:
               axis=alt.Axis(grid=False, ticks=False, domain=False, labelColor=INK, labelFontSize=12))  # fmt: skip
     scale = alt.Scale(type="log", base=2, nice=True)
     axis = alt.Axis(tickCount=6, labelExpr="datum.value >= 1 ? '\N{MULTIPLICATION SIGN} ' + format(datum.value, '~g') "
-                    ": '\N{MULTIPLICATION SIGN} ' + format(datum.value, '.2~g')")  # fmt: skip
+                    ": '\N{MULTIPLICATION SIGN} ' + format(datum.value, '.2~g')",
+                    labelOverlap="greedy", labelSeparation=10)  # fmt: skip
     base = alt.Chart(frame).encode(y=y)
     low = alt.X("p5:Q", title=title, scale=scale, axis=axis)
     whole = base.mark_rule(stroke=REFERENCE, strokeWidth=1.5).encode(x=low, x2="p95:Q")

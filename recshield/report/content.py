@@ -173,11 +173,12 @@ class MatrixCell:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One system at one budget; `cells` stand in the order of the attacks, None where there is none."""
+    """One system at one place; `cells` stand in the order of the attacks, None where there is none."""
 
     system: str
     surface: str
     goal: str
+    stage: str
     norm: str
     eps: str
     clean: tuple[Estimate, ...]
@@ -203,7 +204,50 @@ class Matrix:
     rows: tuple[MatrixRow, ...]
 
 
-Block = Prose | Bullets | Listing | Definitions | Table | Chart | Matrix
+@dataclass(frozen=True)
+class Image:
+    """A PNG file, made by recshield from pixels that it has read.
+
+    Attributes:
+        alt: what it shows.
+        png: its bytes.
+        width: pixels.
+        height: pixels.
+    """
+
+    alt: str
+    png: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One attacked image: `images` stand in the order of the gallery's columns."""
+
+    title: Phrase
+    facts: tuple[Phrase, ...]
+    images: tuple[Image, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Attacked images.
+
+    Attributes:
+        key: unique within its section; exported files carry it.
+        caption: what they show.
+        columns: titles of the images of each shot.
+        shots: a row each.
+    """
+
+    key: str
+    caption: str
+    columns: tuple[str, ...]
+    shots: tuple[Shot, ...]
+
+
+Block = Prose | Bullets | Listing | Definitions | Table | Chart | Matrix | Gallery
 
 
 @dataclass(frozen=True)

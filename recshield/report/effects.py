@@ -76,7 +76,7 @@ def _names(row: Row) -> tuple[str, str]:
 
 
 def _table(console: Console, title: str, rows: pd.DataFrame, columns: Columns) -> None:
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=safe(title), title_justify="left")
     drawn.add_column("system", overflow="fold", min_width=6)
     drawn.add_column("attack", overflow="fold", min_width=6)
     for name, _ in columns:

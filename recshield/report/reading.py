@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from recshield.core.errors import BadData
 from recshield.core.registry import registry
 from recshield.evaluation.metrics import written
+from recshield.evaluation.stats import interval, relative_intervals
 from recshield.matrix.results import Results
+from recshield.report.asked import Asked, Place, gathered
 from recshield.report.content import Estimate
-from recshield.report.figures_of import Values, interval, relative_interval
+
+Values = NDArray[np.float64]
+#: Cells whose intervals are made at once; bounds memory.
+_BATCH = 64
 
 #: The worst first.
 VERDICTS = ("fail", "unproven", "not run", "warn", "pass", "")
-#: Name of the attack that every other one is held against.
-NOISE = "noise"
 
 
 def badness(word: str) -> int:
@@ -34,77 +37,14 @@ def worst(words: Iterable[str]) -> str:
     return min(words, key=badness, default="")
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One attacked cell as it was asked for, over every seed and fold.
-
-    Attributes:
-        system: model and defenses as typed.
-        attack: as typed.
-        surface: that is perturbed.
-        goal: of the attacker.
-        stage: when the attacker acts.
-        norm: of the budget.
-        eps: as asked for.
-        cells: one row of facts per seed and fold.
-    """
-
-    system: str
-    attack: str
-    surface: str
-    goal: str
-    stage: str
-    norm: str
-    eps: str
-    cells: tuple[Mapping[str, Any], ...] = field(compare=False, repr=False)
-
-    @property
-    def first(self) -> Mapping[str, Any]:
-        """The facts of the first seed."""
-        return self.cells[0]
-
-    @property
-    def size(self) -> float:
-        """Eps in raw units, the mean over seeds."""
-        return float(np.mean([facts["eps"] for facts in self.cells]))
-
-    @property
-    def relative_size(self) -> float:
-        """Eps over the mean clean norm of the attacked rows, the mean over seeds."""
-        return float(np.mean([facts.get("relative_eps", math.nan) for facts in self.cells]))
-
-    @property
-    def is_noise(self) -> bool:
-        """Whether it is the reference without any aim."""
-        return str(self.first.get("attack_name", self.attack)) == NOISE
-
-    @property
-    def is_ensemble(self) -> bool:
-        """Whether it is each user's worst over several attacks."""
-        return bool(self.first["members"])
-
-    @property
-    def overspends(self) -> float:
-        """How many times its budget it spent, where it was not held to it; else 0."""
-        if bool(self.first.get("is_projected", True)):
-            return 0.0
-        spent = max(float(facts["measured_norm"]) for facts in self.cells)
-        return spent / self.size if self.size else 0.0
-
-    @property
-    def at(self) -> tuple[str, str, str, str, str]:
-        """What cells must share to be compared: surface, goal, stage, norm and eps."""
-        return (self.surface, self.goal, self.stage, self.norm, self.eps)
-
-    @property
-    def budget(self) -> str:
-        """The budget as a person writes it."""
-        return f"{self.norm} {self.eps}"
+def _key(cells: tuple[Mapping[str, Any], ...], metric: str) -> tuple[Any, ...]:
+    return (tuple(str(facts["cell"]) for facts in cells), metric)
 
 
-def _asked(key: tuple[str, ...], cells: tuple[Mapping[str, Any], ...]) -> Asked:
-    system, attack, surface, goal, stage, norm, eps = key
-    return Asked(system, attack, surface, goal, stage, norm, eps, cells)
+def _means(before: Values, after: Values) -> tuple[float, float]:
+    """Return the means over the users that count, NaN where none does."""
+    counts = ~np.isnan(before).any(axis=0)
+    return (float(before[:, counts].mean()), float(after[:, counts].mean())) if counts.any() else (math.nan, math.nan)
 
 
 class Reading:
@@ -131,8 +71,16 @@ class Reading:
     @cached_property
     def facts(self) -> list[dict[str, Any]]:
         """Facts of every cell that was asked for, clean ones included."""
-        held = [self.results.facts(cell) for cell in self.results.steps["cell"]]
-        return [facts for facts in held if facts is not None and not facts["is_control"]]
+        return [facts for facts in self._all if not facts["is_control"]]
+
+    @cached_property
+    def _controls(self) -> list[dict[str, Any]]:
+        return [facts for facts in self._all if facts["is_control"]]
+
+    @cached_property
+    def _all(self) -> list[dict[str, Any]]:
+        held = (self.results.facts(str(cell)) for cell in self.results.steps["cell"])
+        return [facts for facts in held if facts is not None]
 
     @cached_property
     def dataset(self) -> str:
@@ -169,17 +117,23 @@ class Reading:
     @cached_property
     def asked(self) -> tuple[Asked, ...]:
         """The attacked cells that were asked for, over seeds and folds."""
-        grouped: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-        for facts in self.facts:
-            if facts["attack"] != "none":
-                keys = ("system", "attack", "surface", "goal", "stage", "norm", "eps_text")
-                grouped.setdefault(tuple(str(facts[key]) for key in keys), []).append(facts)
-        return tuple(_asked(key, tuple(held)) for key, held in grouped.items())
+        return gathered(self.facts)
+
+    @cached_property
+    def beside(self) -> tuple[Asked, ...]:
+        """The attacked cells that stand in the run for the audit alone."""
+        return gathered(self._controls)
 
     @cached_property
     def attacks(self) -> tuple[str, ...]:
         """Attacks that were asked for, in order."""
         return tuple(dict.fromkeys(one.attack for one in self.asked))
+
+    @cached_property
+    def differing(self) -> frozenset[str]:
+        """Which of `surface`, `goal` and `stage` the attacked cells have several of."""
+        kinds = ("surface", "goal", "stage")
+        return frozenset(kind for kind in kinds if len({getattr(asked, kind) for asked in self.asked}) > 1)
 
     @cached_property
     def found(self) -> dict[str, list[dict[str, Any]]]:
@@ -204,16 +158,28 @@ class Reading:
         return len({self.words.get(str(facts["cell"]), "") for facts in asked.cells}) > 1
 
     def base(self, system: str) -> str | None:
-        """Return the system without the defenses of this one, where it was asked for."""
-        own = next(facts for facts in self.facts if facts["system"] == system)
+        """Return the system without the defenses of this one, where the run has it, be it for the audit alone."""
+        own = next(facts for facts in self._all if facts["system"] == system)
         if own["defense"] == "none":
             return None
-        alike = (f for f in self.facts if f["defense"] == "none" and f["model"] == own["model"])
-        return next((str(facts["system"]) for facts in alike), None)
+        alike = (f for f in (*self.facts, *self._controls) if f["defense"] == "none" and f["model"] == own["model"])
+        return next((str(facts["system"]) for facts in alike if facts["attack"] == "none"), None)
+
+    def twin(self, asked: Asked) -> Asked | None:
+        """Return the same attack at the same place on the system without its defenses, controls included."""
+        base = self.base(asked.system)
+        alike = (one for one in (*self.asked, *self.beside) if one.system == base and one.at == asked.at)
+        return next((one for one in alike if base and one.attack == asked.attack), None)
+
+    def noise(self, system: str, at: Place) -> Asked | None:
+        """Return random noise on a system at a place, controls included."""
+        alike = (one for one in (*self.asked, *self.beside) if one.system == system and one.at == at)
+        return next((one for one in alike if one.is_noise), None)
 
     def clean_cells(self, system: str) -> tuple[Mapping[str, Any], ...]:
-        """Return the facts of a system's clean cells."""
-        return tuple(facts for facts in self.facts if facts["attack"] == "none" and facts["system"] == system)
+        """Return the facts of a system's clean cells; controls where it was not asked for."""
+        clean = [facts for facts in self._all if facts["attack"] == "none" and facts["system"] == system]
+        return tuple([facts for facts in clean if not facts["is_control"]] or clean)
 
     def has_values(self, metric: str) -> bool:
         """Return whether the run keeps a metric's value of every user."""
@@ -249,30 +215,46 @@ class Reading:
     def estimate(self, cells: tuple[Mapping[str, Any], ...], metric: str = "") -> Estimate:
         """Return what an attack does to a metric, or a clean system's figure, with an interval where values allow."""
         metric = metric or self.main
-        wanted = (tuple(str(facts["cell"]) for facts in cells), metric)
+        wanted = _key(cells, metric)
         if wanted not in self._estimates:
-            self._estimates[wanted] = self._estimate(cells, metric)
+            if cells[0]["attack"] == "none":
+                self._estimates[wanted] = self._clean(cells, metric)
+            else:
+                self._fill([cells, *(asked.cells for asked in self.asked)], metric)
         return self._estimates[wanted]
 
-    def _estimate(self, cells: tuple[Mapping[str, Any], ...], metric: str) -> Estimate:
-        is_clean = cells[0]["attack"] == "none"
-        n_seeds = len({facts["seed"] for facts in cells})
-        clean, attacked = self._shown(cells, metric)
-        n_users = int(self._by_metric[metric].loc[[str(facts["cell"]) for facts in cells], "n_users"].iloc[0])
-        if not self.has_values(metric):
-            change = attacked / clean - 1 if clean else math.nan
-            return Estimate(metric, clean, attacked, change, math.nan, math.nan, n_users, n_seeds)
-        after, before = self.values(cells, metric), self.values(cells, metric, "clean_cell")
+    def _fill(self, many: Sequence[tuple[Mapping[str, Any], ...]], metric: str) -> None:
+        """Estimate several attacked cells at once: they share the resamples of the users."""
+        new = {_key(cells, metric): cells for cells in many if _key(cells, metric) not in self._estimates}
+        held = list(new.items())
+        for start in range(0, len(held), _BATCH):
+            part = held[start : start + _BATCH]
+            pairs = [self._pair(cells, metric) for _, cells in part] if self.has_values(metric) else []
+            spans = relative_intervals(pairs)
+            for place, (key, cells) in enumerate(part):
+                ends = (spans[place].low, spans[place].high) if spans else (math.nan, math.nan)
+                means = _means(*pairs[place]) if pairs else self._shown(cells, metric)
+                change = means[1] / means[0] - 1 if means[0] else math.nan
+                n_users = spans[place].n_users if spans else self._n_users(cells, metric)
+                n_seeds = len(pairs[place][0]) if pairs else len({facts["seed"] for facts in cells})
+                self._estimates[key] = Estimate(metric, *means, change, *ends, n_users, n_seeds)
+
+    def _pair(self, cells: tuple[Mapping[str, Any], ...], metric: str) -> tuple[Values, Values]:
+        """Return clean and attacked values; a user who does not count in one of them counts in neither."""
+        before, after = self.values(cells, metric, "clean_cell"), self.values(cells, metric)
         counts = ~(np.isnan(after).any(axis=0) | np.isnan(before).any(axis=0))
-        if not counts.any():
-            return Estimate(metric, clean, attacked, math.nan, math.nan, math.nan, 0, n_seeds)
-        after, before = after[:, counts], before[:, counts]
-        if is_clean:
-            own = interval(before)
+        return np.where(counts, before, np.nan), np.where(counts, after, np.nan)
+
+    def _clean(self, cells: tuple[Mapping[str, Any], ...], metric: str) -> Estimate:
+        if self.has_values(metric):
+            own = interval(self.values(cells, metric))
             return Estimate(metric, own.mean, math.nan, math.nan, own.low, own.high, own.n_users, own.n_seeds)
-        held = relative_interval(before, after)
-        means = float(before.mean()), float(after.mean())
-        return Estimate(metric, *means, held.mean, held.low, held.high, held.n_users, held.n_seeds)
+        clean, n_users = self._shown(cells, metric)[0], self._n_users(cells, metric)
+        n_seeds = len({facts["seed"] for facts in cells})
+        return Estimate(metric, clean, math.nan, math.nan, math.nan, math.nan, n_users, n_seeds)
+
+    def _n_users(self, cells: tuple[Mapping[str, Any], ...], metric: str) -> int:
+        return int(self._by_metric[metric].loc[[str(facts["cell"]) for facts in cells], "n_users"].iloc[0])
 
     def loss(self, asked: Asked) -> float:
         """Return the share of the main metric that an attack takes; NaN where there was nothing to take."""

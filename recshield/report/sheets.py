@@ -5,34 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from recshield.core.errors import BadValue, OutputRefused
 from recshield.matrix.results import Results
+from recshield.report.attacked_images import AMPLIFIED, amplified, read_pair
 from recshield.report.text import plain
 
-#: Largest picture in a sheet, and the times by which a difference is multiplied.
-_SIDE, _AMPLIFIED = 128, 16
+#: Largest picture in a sheet.
+_SIDE = 128
 _MARGIN, _LINE, _PER_CELL = 8, 12, 4
 _CAPTION = 200
 #: Most rows of a sheet.
 _ROWS = 48
-
-
-def amplified(clean: NDArray[np.uint8], attacked: NDArray[np.uint8], times: int = _AMPLIFIED) -> NDArray[np.uint8]:
-    """Return mid-grey plus the difference of two images, multiplied and cut to what can be shown."""
-    change = attacked.astype(np.int32) - clean.astype(np.int32)
-    shown: NDArray[np.uint8] = np.clip(128 + times * change, 0, 255).astype(np.uint8)
-    return shown
-
-
-def _read(source: Path | NDArray[np.uint8]) -> Image.Image:
-    if not isinstance(source, Path):
-        return Image.fromarray(source)
-    with Image.open(source, formats=("PNG",)) as held:
-        return held.convert("RGB")
 
 
 def _fitted(image: Image.Image) -> Image.Image:
@@ -53,6 +38,7 @@ def sheet(results: Results) -> tuple[Image.Image, int]:
 
     Raises:
         BadValue: the run holds no attacked image.
+        BadData: one of its picture files is no picture of an item.
     """
     rows = results.pictures.groupby("cell", sort=False).head(_PER_CELL).to_dict("records")[:_ROWS]
     if not rows:
@@ -60,14 +46,13 @@ def sheet(results: Results) -> tuple[Image.Image, int]:
     height, width = _SIDE + _MARGIN, 3 * (_SIDE + _MARGIN) + _CAPTION
     made = Image.new("RGB", (width + _MARGIN, len(rows) * height + 2 * _MARGIN + _LINE), "white")
     pen, font = ImageDraw.Draw(made), ImageFont.load_default(_LINE)
-    for place, title in enumerate(("clean", "attacked, 8 bits", f"difference x {_AMPLIFIED}")):
+    for place, title in enumerate(("clean", "attacked, 8 bits", f"difference x {AMPLIFIED}")):
         pen.text((_MARGIN + place * (_SIDE + _MARGIN), _MARGIN // 2), title, "black", font)
     for place, row in enumerate(rows):
         top = 2 * _MARGIN + _LINE + place * height
-        both = [_read(results.picture_files[str(row[kind])]) for kind in ("clean", "attacked")]
-        change = Image.fromarray(amplified(np.asarray(both[0]), np.asarray(both[1])))
-        for column, one in enumerate((*both, change)):
-            made.paste(_fitted(one), (_MARGIN + column * (_SIDE + _MARGIN), top))
+        both = read_pair(*(results.picture_files[str(row[kind])] for kind in ("clean", "attacked")))
+        for column, one in enumerate((*both, amplified(*both))):
+            made.paste(_fitted(Image.fromarray(one)), (_MARGIN + column * (_SIDE + _MARGIN), top))
         facts = results.facts(str(row["cell"])) or {}
         for line, text in enumerate(_caption({str(key): held for key, held in row.items()}, facts)):
             pen.text((_MARGIN + 3 * (_SIDE + _MARGIN), top + line * (_LINE + 4)), text, "black", font)

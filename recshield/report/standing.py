@@ -1,4 +1,8 @@
-"""Who stands where under attack: the budget that systems are compared at, and the worst attack on each."""
+"""Who stands where under attack: the places that systems are compared at, and the worst attack on each.
+
+A place is a surface, a goal, a stage, a norm and an eps. Figures of different places are never ranked together: lengths
+of embeddings say nothing about grey levels, and whoever knows the test rows wants something else than who does not.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recshield.report.reading import Asked, Reading
+from recshield.report.asked import Asked, Place
+from recshield.report.content import Name, Phrase
+from recshield.report.reading import Reading
 
 #: Checks whose failure means that a figure is not what it says, so that it ranks nothing.
 _SPOIL = ("BUDGET", "EPS0", "LEAKAGE", "SAME POPULATION")
@@ -14,11 +20,11 @@ _SPOIL = ("BUDGET", "EPS0", "LEAKAGE", "SAME POPULATION")
 
 @dataclass(frozen=True)
 class Standing:
-    """One system at one budget.
+    """One attacked system at one place.
 
     Attributes:
         system: as typed.
-        single: the worst single attack.
+        single: the worst single attack, None where none counts.
         overall: the worst of all, an ensemble included.
         noise: the reference.
     """
@@ -36,30 +42,82 @@ def counts(reading: Reading, asked: Asked) -> bool:
     return asked.overspends <= 1 and not is_spoiled and not math.isnan(reading.loss(asked))
 
 
-def places(reading: Reading) -> list[tuple[str, str, str, str, str]]:
-    """Return what cells can be compared at, that of most systems first, larger budgets first."""
-    systems: dict[tuple[str, str, str, str, str], set[str]] = {}
-    sizes: dict[tuple[str, str, str, str, str], float] = {}
+def largest(reading: Reading) -> list[Place]:
+    """Return the places that stand for the run, those of most systems first.
+
+    For each surface, goal, stage and norm that is the budget at which most systems can be ranked, of several the
+    largest, and further ones until every system that was attacked there stands in one.
+    """
+    systems: dict[Place, set[str]] = {}
+    ranked: dict[Place, set[str]] = {}
+    sizes: dict[Place, float] = {}
     for asked in reading.asked:
         systems.setdefault(asked.at, set()).add(asked.system)
         sizes[asked.at] = max(sizes.get(asked.at, 0.0), asked.size)
-    return sorted(systems, key=lambda at: (-len(systems[at]), -sizes[at]))
+        ranked.setdefault(asked.at, set()).update([asked.system] if counts(reading, asked) else [])
+    chosen: list[Place] = []
+    for ground in dict.fromkeys(at[:4] for at in systems):
+        held = [at for at in systems if at[:4] == ground]
+        left = set().union(*(systems[at] for at in held))
+        while left:
+            best = max(held, key=lambda at: (len(ranked[at] & left), len(systems[at] & left), sizes[at]))
+            chosen.append(best)
+            left -= systems[best]
+    return sorted(chosen, key=lambda at: -len(systems[at]))
 
 
-def standings(reading: Reading, at: Sequence[str]) -> list[Standing]:
-    """Return every attacked system at one place, the one that loses least first."""
+def places(reading: Reading) -> list[Place]:
+    """Return all places: those of `largest`, then the others from large budgets to small ones."""
+    first = largest(reading)
+    sizes: dict[Place, float] = {}
+    for asked in reading.asked:
+        sizes[asked.at] = max(sizes.get(asked.at, 0.0), asked.size)
+    grounds = list(dict.fromkeys(at[:4] for at in first))
+    rest = [at for at in sizes if at not in first]
+    return [*first, *sorted(rest, key=lambda at: (grounds.index(at[:4]), -sizes[at]))]
+
+
+def standings(reading: Reading, at: Place) -> list[Standing]:
+    """Return every attacked system at one place, the one that loses least first, those that nothing ranks last."""
     found = []
     for system in reading.systems:
-        own = [asked for asked in reading.asked if asked.system == system and asked.at == tuple(at)]
+        own = [asked for asked in reading.asked if asked.system == system and asked.at == at]
         aimed = [asked for asked in own if not asked.is_noise and counts(reading, asked)]
-        noise = next((asked for asked in own if asked.is_noise), None)
         single = max((asked for asked in aimed if not asked.is_ensemble), key=reading.loss, default=None)
         overall = max(aimed, key=reading.loss, default=None)
-        if single or overall or noise:
-            found.append(Standing(system, single, overall, noise))
+        if own:
+            found.append(Standing(system, single, overall, reading.noise(system, at)))
     return sorted(found, key=lambda one: _lost(reading, one))
 
 
 def _lost(reading: Reading, one: Standing) -> float:
     asked = one.overall or one.noise
     return reading.loss(asked) if asked else math.inf
+
+
+def placed(reading: Reading, at: Place) -> Phrase:
+    """Return a place as prose needs it after `at`: its budget, and whatever else the run has several of."""
+    surface, goal, stage, norm, eps = at
+    said: Phrase = (Name(f"{norm} {eps}"),)
+    if "surface" in reading.differing:
+        said += (" on ", Name(surface))
+    held = [Name(part) for part, kind in ((goal, "goal"), (stage, "stage")) if kind in reading.differing]
+    if held:
+        said += (" (", held[0], *((", ", held[1]) if len(held) > 1 else ()), ")")
+    return said
+
+
+def place_text(reading: Reading, at: Place) -> str:
+    """Return `placed` as plain text, for titles."""
+    return "".join(part.text if isinstance(part, Name) else str(part) for part in placed(reading, at))
+
+
+def spot(reading: Reading, asked: Asked) -> Phrase:
+    """Return `SYSTEM under ATTACK at PLACE`."""
+    return (Name(asked.system), " under ", Name(asked.attack), " at ", *placed(reading, asked.at))
+
+
+def unattacked(reading: Reading) -> Sequence[str]:
+    """Return the systems that no attack, not even noise, was aimed at."""
+    attacked = {asked.system for asked in reading.asked}
+    return [system for system in reading.systems if system not in attacked]

@@ -156,7 +156,7 @@ def show_curves(console: Console, curves: pd.DataFrame) -> None:
         wide = held.pivot(index="epoch", columns="quantity", values="value")
         drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in ("epoch", *wide.columns):
-            drawn.add_column(plain(str(name)), justify="right")
+            drawn.add_column(safe(name), justify="right")
         for epoch, values in wide.iterrows():
             drawn.add_row(str(epoch), *(f"{value:.4f}" if value < 10 else f"{value:,.0f}" for value in values))
         console.print(drawn)

@@ -21,7 +21,9 @@ def signed(value: float) -> str:
 
 def share(value: float) -> Number:
     """Return a share as `12.3 %`."""
-    return Number(value, "n/a" if math.isnan(value) else f"{100 * value:.1f}{SPACE}%".replace("-", MINUS))
+    shown = f"{100 * value:.1f}"
+    shown = "0.0" if float(shown) == 0 else shown.replace("-", MINUS)
+    return Number(value, "n/a" if math.isnan(value) else f"{shown}{SPACE}%")
 
 
 def change(value: float) -> Number:

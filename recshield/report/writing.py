@@ -20,6 +20,7 @@ from recshield.report.sections import (
     curves,
     harm,
     matrix,
+    pictures,
     significance,
     summary,
     threat,
@@ -32,8 +33,8 @@ Builder = Callable[[Reading], Section | None]
 
 #: The sections of a chapter, in order.
 SECTIONS: tuple[Builder, ...] = (
-    summary.build, threat.build, matrix.build, curves.build, tradeoff.build, harm.build, significance.build,
-    credibility.build, cost.build,
+    summary.build, threat.build, matrix.build, curves.build, tradeoff.build, harm.build, pictures.build,
+    significance.build, credibility.build, cost.build,
 )  # fmt: skip
 
 

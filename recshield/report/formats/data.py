@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import dataclasses
 import io
@@ -31,7 +32,7 @@ class Json(ReportFormat):
 
 
 def _value(held: Any) -> Any:
-    """Return JSON values; a block says its kind, a name, number or verdict what it is, NaN is null."""
+    """Return JSON values; a block says its kind, a name, number or verdict what it is; NaN is null."""
     if isinstance(held, Name):
         return {"name": held.text}
     if isinstance(held, Number):
@@ -45,6 +46,8 @@ def _value(held: Any) -> Any:
         return {str(key): _value(value) for key, value in held.items()}
     if isinstance(held, list | tuple):
         return [_value(one) for one in held]
+    if isinstance(held, bytes):
+        return base64.b64encode(held).decode()
     if isinstance(held, float):
         return held if math.isfinite(held) else None
     return held
@@ -61,7 +64,7 @@ class Csv(ReportFormat):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         figures = ("clean", "attacked", "change", "low", "high", "n_users", "n_seeds")
-        head = ("run", "system", "surface", "goal", "norm", "eps", "attack", "metric")
+        head = ("run", "system", "surface", "goal", "stage", "norm", "eps", "attack", "metric")
         writer.writerow((*head, *figures, "verdict", "differs_by_seed"))
         for chapter in report.chapters:
             for block in (block for section in chapter.sections for block in section.blocks):
@@ -73,7 +76,7 @@ class Csv(ReportFormat):
 
 def _lines(chapter: str, matrix: Matrix, row: MatrixRow, figures: tuple[str, ...]) -> list[list[Any]]:
     """Return the clean system (attack `none`) and its cells, a line per metric."""
-    head = [_text(one) for one in (chapter, row.system, row.surface, row.goal, row.norm, row.eps)]
+    head = [_text(one) for one in (chapter, row.system, row.surface, row.goal, row.stage, row.norm, row.eps)]
     held: list[tuple[str, Any, str, bool]] = [("none", own, "", False) for own in row.clean]
     for attack, cell in zip(matrix.attacks, row.cells, strict=True):
         if cell is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from recshield.report import pictures
-from recshield.report.content import Chart, Estimate, Matrix, MatrixRow, Report
+from recshield.report.content import Chart, Estimate, Image, Matrix, MatrixRow, Report
 from recshield.report.format import ReportFormat
 from recshield.report.formats.templating import environment, rendered, source
 from recshield.report.words import between, signed
@@ -31,7 +31,8 @@ class Html(ReportFormat):
     def render(self, report: Report, folder: Path) -> str:
         """Return the page; nothing else is written."""
         made = environment(self.templates)
-        made.filters |= {"shade": shade, "badge": badge, "ends": ends, "repeats": repeats, "percent": signed}
+        made.filters |= {"shade": shade, "badge": badge, "ends": ends, "repeats": repeats, "percent": signed,
+                         "embedded": embedded}  # fmt: skip
         style, script = source("report.css"), source("report.js")
         policy = (
             f"default-src 'none'; style-src {_hashed(style)}; script-src {_hashed(script)}; img-src data:; "
@@ -82,6 +83,7 @@ def _filters(matrix: Matrix) -> list[tuple[str, str, list[str]]]:
         ("attack", "Attack", list(matrix.attacks)),
         ("surface", "Surface", values("surface")),
         ("goal", "Goal", values("goal")),
+        ("stage", "Time", values("stage")),
         ("norm", "Norm", values("norm")),
         ("eps", "Eps", values("eps")),
         ("verdict", "Verdict", list(verdicts)),
@@ -106,6 +108,11 @@ def badge(word: str) -> tuple[str, str]:
 def ends(estimate: Estimate) -> str:
     """Return the interval of a relative change, or ""."""
     return between(estimate.low, estimate.high)
+
+
+def embedded(image: Image) -> str:
+    """Return an image as a `data:` address."""
+    return f"data:image/png;base64,{base64.b64encode(image.png).decode()}"
 
 
 def repeats(rows: tuple[MatrixRow, ...], place: int) -> bool:

@@ -109,4 +109,4 @@ class Latex(ReportFormat):
             for place, panel in enumerate(chart.panels):
                 pictures.export(panel.spec, folder / "figures", f"{key}-{place}")
                 files.setdefault(key, []).append(f"figures/{key}-{place}.pdf")
-        return rendered(made, "report.tex.j2", report=report, files=files)
+        return rendered(made, "report.tex.j2", report=report, files=files, images=flat.save_images(report, folder))

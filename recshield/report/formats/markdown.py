@@ -56,7 +56,7 @@ class Markdown(ReportFormat):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(pictures.svg(panel.spec, f"{key}-{place}", panel.alt), encoding="utf-8")
                 files.setdefault(key, []).append(f"figures/{target.name}")
-        return rendered(made, "report.md.j2", report=report, files=files)
+        return rendered(made, "report.md.j2", report=report, files=files, images=flat.save_images(report, folder))
 
 
 def fence(text: str) -> Safe:

@@ -19,7 +19,7 @@ _FOLDER = Path(__file__).parent.parent / "templates"
 _KINDS = {
     "name": content.Name, "number": content.Number, "verdict": content.Verdict, "prose": content.Prose,
     "bullets": content.Bullets, "listing": content.Listing, "definitions": content.Definitions,
-    "table": content.Table, "chart": content.Chart, "matrix": content.Matrix,
+    "table": content.Table, "chart": content.Chart, "matrix": content.Matrix, "gallery": content.Gallery,
 }  # fmt: skip
 
 

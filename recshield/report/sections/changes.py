@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from recshield.report.asked import Asked, Place
 from recshield.report.content import Block, Bullets, Name, Phrase, Prose, Section, Table
-from recshield.report.reading import Asked, Reading
+from recshield.report.reading import Reading
 from recshield.report.sections.matrix import verdict_phrase
+from recshield.report.standing import placed
 from recshield.report.words import change, figure, listed, number_word
 
-Key = tuple[str, str, tuple[str, str, str, str, str]]
+Key = tuple[str, str, Place]
 
 
 def build(reading: Reading, other: Reading) -> Section:
@@ -68,7 +70,7 @@ def _cells(reading: Reading, other: Reading, here: dict[Key, Asked], there: dict
         before = other.estimate(there[key].cells, reading.main if reading.main in other.metrics else "").change
         points = change(after - before)
         words = verdict_phrase(other, there[key]), verdict_phrase(reading, here[key])
-        head: tuple[Phrase, ...] = ((Name(key[0]),), (Name(key[1]),), (Name(here[key].budget),))
+        head: tuple[Phrase, ...] = ((Name(key[0]),), (Name(key[1]),), placed(reading, here[key].at))
         is_moved = reading.verdict(here[key]) != other.verdict(there[key])
         rows.append((*head, (change(before),), (change(after),), (points,), *words, ("yes" if is_moved else "",)))
     columns = ("system", "attack", "budget", "change before", "now", "difference", "verdict before", "now",

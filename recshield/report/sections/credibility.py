@@ -6,9 +6,11 @@ from collections import Counter
 from typing import Any
 
 from recshield.core.registry import registry
+from recshield.report.asked import Asked
 from recshield.report.content import Block, Bullets, Name, Phrase, Prose, Section, Table, Verdict
-from recshield.report.reading import Asked, Reading, badness
+from recshield.report.reading import Reading, badness
 from recshield.report.sections.matrix import is_parameters
+from recshield.report.standing import spot
 from recshield.report.words import listed, number_word
 
 #: Seeds below which a difference between two trained systems is no claim.
@@ -86,7 +88,7 @@ def _sentences(reading: Reading) -> list[Table]:
     for key in sorted(grouped, key=lambda one: (badness(one[0]), one[1], one[3])):
         verdict, number, check, sentence = key
         decides = verdict == "fail" or (verdict == "not run" and (number, check) in required)
-        shown = ((Verdict(verdict),), (f"{number} ", Name(check)), (sentence,), _cells(list(grouped[key])))
+        shown = ((Verdict(verdict),), (f"{number} ", Name(check)), (sentence,), _cells(reading, list(grouped[key])))
         rows[decides].append(shown)
     columns = ("verdict", "check", "what it found", "where")
     first = "What failed, and required checks that could not be run."
@@ -95,12 +97,12 @@ def _sentences(reading: Reading) -> list[Table]:
     return [Table(key, said, columns, (False,) * 4, tuple(held), folded) for key, said, held, folded in tables if held]
 
 
-def _cells(held: list[Asked]) -> Phrase:
+def _cells(reading: Reading, held: list[Asked]) -> Phrase:
     if len(held) > _NAMED:
         return (number_word(len(held), "cell"),)
     said: list[Any] = []
     for asked in held:
-        said += [Name(asked.system), " under ", Name(asked.attack), f" at {asked.norm} ", Name(asked.eps), "; "]
+        said += [*spot(reading, asked), "; "]
     return tuple(said[:-1])
 
 

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from recshield.core.settings import CONFIDENCE, RESAMPLES
 from recshield.core.surfaces import family
+from recshield.report.asked import Asked
 from recshield.report.content import (
     Block,
     Bullets,
@@ -20,10 +22,16 @@ from recshield.report.content import (
     Section,
     Verdict,
 )  # fmt: skip
-from recshield.report.figures_of import METHOD
-from recshield.report.reading import Asked, Reading, badness
+from recshield.report.reading import Reading, badness
 from recshield.report.reproduction import command
+from recshield.report.standing import spot
 from recshield.report.words import listed, number_word, plain_number, share
+
+#: How intervals are made, in words that stand in the report.
+METHOD = (
+    f"{100 * CONFIDENCE:.0f} % intervals are made by bootstrap: {RESAMPLES:,} resamples of the users, which all seeds "
+    "share, and, where there are several, of the seeds, percentiles widened for how few are drawn"
+)
 
 
 def build(reading: Reading) -> Section:
@@ -49,13 +57,13 @@ def _matrix(reading: Reading) -> Matrix:
         keys |= dict.fromkeys((system, *asked.at) for asked in own) if own else {(system, "", "", "", "", ""): None}
     rows: list[MatrixRow] = []
     for key in keys:
-        system, surface, goal, _, norm, eps = key
+        system, surface, goal, stage, norm, eps = key
         clean = tuple(reading.estimate(reading.clean_cells(system), metric) for metric in reading.metrics)
         cells: list[MatrixCell | None] = []
         for place, attack in enumerate(reading.attacks):
             found = held.get((key, attack))
             cells.append(_cell(reading, found, f"{len(rows)}-{place}") if found else None)
-        rows.append(MatrixRow(system, surface, goal, norm, eps, clean, tuple(cells)))
+        rows.append(MatrixRow(system, surface, goal, stage, norm, eps, clean, tuple(cells)))
     notes = tuple(_note(reading, attack) for attack in reading.attacks)
     return Matrix(reading.metrics, reading.lower_is_better, reading.attacks, notes, tuple(rows))
 
@@ -72,24 +80,25 @@ def _note(reading: Reading, attack: str) -> str:
 
 
 def _cell(reading: Reading, asked: Asked, key: str) -> MatrixCell:
-    title: Phrase = (Name(asked.system), " under ", Name(asked.attack), " at ", Name(asked.budget))
     table = reading.results.table
     labels = table.loc[table["cell"] == asked.first["cell"], "labels"].iloc[0]
     return MatrixCell(
         key,
-        title,
+        spot(reading, asked),
         reading.verdict(asked),
         reading.is_flipping(asked),
         tuple(filter(None, str(labels).split("; "))),
         tuple(reading.estimate(asked.cells, metric) for metric in reading.metrics),
         _facts(asked),
         _findings(reading, asked),
-        command(reading.request, models=[asked.system], defenses=[], attacks=[asked.attack], budget=[_budget(asked)]),
+        _command(reading, asked),
     )
 
 
-def _budget(asked: Asked) -> str:
-    return f"{asked.norm}:{asked.eps}"
+def _command(reading: Reading, asked: Asked) -> str:
+    """Return what computes a cell again."""
+    only = {"models": [asked.system], "defenses": [], "attacks": [asked.attack], "goal": [asked.goal]}
+    return command(reading.request, **only, budget=[f"{asked.norm}:{asked.eps}"])
 
 
 def _mean(asked: Asked, name: str) -> float:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from recshield.core.registry import registry
 from recshield.core.surfaces import family
+from recshield.report.asked import Asked
 from recshield.report.content import Bullets, Name, Phrase, Section, Table
-from recshield.report.reading import Asked, Reading
+from recshield.report.reading import Reading
 from recshield.report.words import listed
 
 

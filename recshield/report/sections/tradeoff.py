@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from recshield.report import charts
+from recshield.report.asked import Asked, Place
 from recshield.report.content import Chart, Name, Panel, Phrase, Section, Table, Verdict
-from recshield.report.reading import Asked, Reading
-from recshield.report.standing import places, standings
+from recshield.report.reading import Reading
+from recshield.report.standing import largest, place_text, placed, places, standings
 from recshield.report.words import figure, moved
 
-#: Most budgets that are drawn.
+#: Budgets that are drawn, where there are not more that stand for the run.
 _DRAWN = 4
 
 
@@ -30,7 +31,7 @@ def build(reading: Reading) -> Section | None:
     """Return the section, None where fewer than two systems were attacked alike."""
     panels: list[Panel] = []
     rows: list[tuple[Phrase, ...]] = []
-    for at in places(reading)[:_DRAWN]:
+    for at in places(reading)[: max(_DRAWN, len(largest(reading)))]:
         held = [(one.system, one.overall) for one in standings(reading, at) if one.overall]
         if len(held) > 1:
             panels.append(_panel(reading, held, at))
@@ -52,7 +53,7 @@ def _points(reading: Reading, held: list[tuple[str, Asked]]) -> list[tuple[float
     return [(one.clean, one.attacked) for one in estimates]
 
 
-def _panel(reading: Reading, held: list[tuple[str, Asked]], at: Sequence[str]) -> Panel:
+def _panel(reading: Reading, held: list[tuple[str, Asked]], at: Place) -> Panel:
     points = _points(reading, held)
     on = fronts(points, -1 if reading.main in reading.lower_is_better else 1)
     rows: list[dict[str, Any]] = [
@@ -62,8 +63,7 @@ def _panel(reading: Reading, held: list[tuple[str, Asked]], at: Sequence[str]) -
     title = reading.main.upper()
     spec = charts.front(rows, title, f"{title} under the worst attack")
     said = "; ".join(f"{row['system']} {row['clean']:.4f} clean, {row['attacked']:.4f} attacked" for row in rows)
-    surface = f" on {at[0]}" if len({asked.surface for asked in reading.asked}) > 1 else ""
-    return Panel(f"{at[3]} {at[4]}{surface}", said, spec)
+    return Panel(place_text(reading, at), said, spec)
 
 
 def _rows(reading: Reading, held: list[tuple[str, Asked]]) -> list[tuple[Phrase, ...]]:
@@ -71,7 +71,7 @@ def _rows(reading: Reading, held: list[tuple[str, Asked]]) -> list[tuple[Phrase,
     for system, asked in held:
         own = reading.estimate(asked.cells)
         head: tuple[Phrase, ...] = (
-            (Name(asked.budget),),
+            placed(reading, asked.at),
             (Name(system),),
             (figure(own.clean),),
             (figure(own.attacked),),

@@ -50,7 +50,7 @@
       const gone = heads.map((head) => Boolean(chosen.attack) && head.dataset.attack !== undefined && head.dataset.attack !== chosen.attack);
       heads.forEach((head, place) => { head.hidden = gone[place]; });
       for (const row of table.tBodies[0].rows) {
-        row.hidden = ["surface", "goal", "norm", "eps"].some((key) => chosen[key] && row.dataset[key] !== chosen[key]);
+        row.hidden = ["surface", "goal", "stage", "norm", "eps"].some((key) => chosen[key] && row.dataset[key] !== chosen[key]);
         let cells = 0;
         Array.from(row.cells).forEach((cell, place) => {
           cell.hidden = gone[place];

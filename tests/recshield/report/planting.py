@@ -31,6 +31,18 @@ class Planted:
     members: Sequence[str] = ()
     norms: float = 0.0
     verdicts: Sequence[str] = field(default_factory=tuple)
+    surface: str = "factors"
+    goal: str = "degrade"
+    stage: str = "serve"
+    norm: str = "l2"
+    model: str = "mf"
+    is_control: bool = False
+
+    def cell(self, seed: int) -> str:
+        """Return its identity; all clean cells of a system and a seed have one."""
+        if self.attack == "none":
+            return identity(self.system, "none", seed)
+        return identity(self.system, self.attack, self.surface, self.goal, self.stage, self.norm, self.eps, seed)
 
 
 def spread(mean: float, seed: int) -> np.ndarray:
@@ -55,18 +67,16 @@ def planted(cells: Sequence[Planted], manifest: Mapping[str, Any] | None = None,
     steps, table, users = [], [], []
     for one in cells:
         for seed, value in enumerate(one.values):
-            own, its_clean = (
-                identity(one.system, name, one.eps if name != "none" else 0, seed) for name in (one.attack, "none")
-            )
+            own, its_clean = one.cell(seed), identity(one.system, "none", seed)
             is_clean = one.attack == "none"
             word = "" if is_clean else (one.verdicts[seed] if one.verdicts else one.verdict)
             facts = {
-                "cell": own, "clean_cell": its_clean, "dataset": dataset, "system": one.system, "model": "mf",
+                "cell": own, "clean_cell": its_clean, "dataset": dataset, "system": one.system, "model": one.model,
                 "defense": one.defense, "attack": one.attack, "attack_name": one.attack, "attack_steps": 0 if is_clean else 1,
-                "surface": "" if is_clean else "factors", "goal": "" if is_clean else "degrade",
-                "stage": "" if is_clean else "serve", "norm": "" if is_clean else "l2",
+                "surface": "" if is_clean else one.surface, "goal": "" if is_clean else one.goal,
+                "stage": "" if is_clean else one.stage, "norm": "" if is_clean else one.norm,
                 "eps": np.nan if is_clean else one.eps, "eps_text": "" if is_clean else f"{one.eps:g}",
-                "relative_eps": np.nan if is_clean else one.eps / 3, "seed": seed, "fold": 0, "is_control": False,
+                "relative_eps": np.nan if is_clean else one.eps / 3, "seed": seed, "fold": 0, "is_control": one.is_control,
                 "members": json.dumps(list(one.members)), "needs": "{}", "goal_values": "[]",
                 "access": "data" if one.attack == "noise" else "data+gradients", "raw_norm": one.norms or one.eps,
                 "measured_norm": one.norms or one.eps, "goal_clean": 0.1, "goal_value": 0.2, "n_bad_values": 0,
@@ -99,7 +109,7 @@ def reading(cells: Sequence[Planted], name: str = "runs/planted", dataset: str =
     rows = []
     for one in cells:
         for seed in range(len(one.values)):
-            cell = identity(one.system, one.attack, one.eps, seed)
+            cell = one.cell(seed)
             for number, check, is_required, verdict, sentence in one.findings:
                 rows.append({"cell": cell, "number": number, "check": check, "is_required": is_required,
                              "verdict": verdict, "sentence": sentence, "figures": "{}"})  # fmt: skip

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shlex
+import time
 
 import numpy as np
+import planting
 import pytest
-from planting import Planted, reading, sound
+from planting import N_USERS, Planted, reading, sound
 from scipy import stats
 
+from recshield.evaluation.stats import holm, relative_interval
 from recshield.report.content import Bullets, Matrix, Name, Number, Section, Table
-from recshield.report.figures_of import holm, paired, relative_interval
 from recshield.report.reproduction import command
 from recshield.report.sections import changes, credibility, matrix, significance, threat
 from recshield.report.sections.tradeoff import fronts
+from recshield.report.writing import compose
 
 
 def table(section: Section | None, key: str) -> Table:
@@ -32,24 +35,67 @@ def test_a_system_is_on_the_front_unless_another_is_better_in_both() -> None:
     assert fronts(points, -1) == [False, False, True, False]
 
 
-def test_the_tests_are_those_of_scipy_and_holm_is_stepwise() -> None:
+def test_figures_of_the_report_have_the_bootstrap_interval_whatever_stands_beside_them() -> None:
+    cells = [
+        Planted("mf", "none", [0.2, 0.21, 0.19]),
+        *(Planted("mf", "pgd", [0.1, 0.12, 0.11], eps) for eps in (1, 2, 3)),
+    ]
+    held = reading(cells)
+    asked = held.asked[1]
+    clean, attacked = (held.values(asked.cells, held.main, key) for key in ("clean_cell", "cell"))
+    own, whole = held.estimate(asked.cells), relative_interval(clean, attacked)
+    assert (own.change, own.low, own.high) == pytest.approx((whole.mean, whole.low, whole.high), rel=1e-12)
+    assert (own.n_users, own.n_seeds) == (N_USERS, 3)
+    alone = reading(cells[:2])
+    first = held.estimate(held.asked[0].cells)
+    assert alone.estimate(alone.asked[0].cells) == first
+
+
+def test_a_difference_whose_interval_over_seeds_holds_zero_does_not_hold() -> None:
+    """Every user gains in two seeds and loses in the third: the tests see the mean of each user alone."""
+    cells = [Planted("mf", "none", [0.2, 0.2, 0.2]), Planted("mf", "pgd", [0.25, 0.25, 0.14])]
+    (row,) = table(significance.build(reading(cells)), "tests").rows
+    assert isinstance(row[8][0], Number)
+    assert row[8][0].value < 0.001
+    assert plain(row[10]) == "no"
+
+
+def test_holm_takes_back_what_a_test_alone_would_claim() -> None:
     rng = np.random.default_rng(0)
-    one, other = rng.normal(0.1, 1, (1, 80)), rng.normal(0, 1, (1, 80))
-    held = paired(one, other)
-    assert held.t_p == pytest.approx(stats.ttest_rel(one[0], other[0]).pvalue)
-    assert held.wilcoxon_p == pytest.approx(stats.wilcoxon(one[0], other[0]).pvalue)
-    # Holm 1979 by hand: 3 x 0.01, 2 x 0.02, 1 x 0.04, never falling.
-    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    cells = [Planted("mf", "none", [0.2])]
+    cells += [Planted("mf", f"a{place}", [0.2], norm=f"l{place}") for place in range(12)]
+    held = reading(cells)
+    for asked in held.asked:  # differences of about two standard errors: p of a few per cent
+        rows = held.results.per_user["cell"] == asked.first["cell"]
+        noise = rng.normal(0, 1, N_USERS)
+        noise = (noise - noise.mean()) / noise.std(ddof=1)
+        held.results.per_user.loc[rows, "ndcg@100"] += 0.01 * (noise - 2.3 / np.sqrt(N_USERS))
+    section = significance.build(held)
+    assert section
+    assert plain(section.blocks[0].phrase) == (  # type: ignore[union-attr]
+        "0 of 12 differences hold at 5 % after correction; 12 would have held without it."
+    )
+    (p_value, corrected) = (table(section, "tests").rows[0][place][0] for place in (6, 8))
+    assert isinstance(p_value, Number)
+    assert isinstance(corrected, Number)
+    assert p_value.value == pytest.approx(2 * stats.t.sf(2.3, N_USERS - 1), rel=1e-6)
+    assert corrected.value == pytest.approx(12 * p_value.value, rel=1e-6)
 
 
-def test_the_interval_of_a_relative_change_agrees_with_resampled_users() -> None:
-    rng = np.random.default_rng(1)
-    clean = rng.gamma(1.0, 0.2, (1, 2000))
-    attacked = clean * rng.uniform(0.5, 1.0, clean.shape)
-    draws = rng.integers(0, 2000, (2000, 2000))
-    ratios = attacked[0][draws].mean(axis=1) / clean[0][draws].mean(axis=1) - 1
-    held = relative_interval(clean, attacked)
-    assert [held.low, held.high] == pytest.approx(np.percentile(ratios, [2.5, 97.5]), abs=0.001)
+def test_a_matrix_of_150_cells_is_composed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planting, "N_USERS", 2000)
+    cells = []
+    for place in range(5):
+        name, defense = ("mf", "none") if not place else (f"shield{place}", "advreg")
+        cells.append(Planted(name, "none", [0.2, 0.21], defense=defense))
+        cells += [
+            Planted(name, f"a{i}", [0.1, 0.11], eps, defense=defense) for i in range(10) for eps in (0.5, 1.0, 2.0)
+        ]
+    held = reading(cells)
+    assert len(held.asked) == 150
+    begun = time.process_time()
+    compose([held])
+    assert time.process_time() - begun < 20
 
 
 def test_every_question_of_the_matrix_is_asked_once_and_corrected_together() -> None:
