@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recshield.evaluation.effect import Effect, difference, relative_change
+from recshield.evaluation.effect import Interval, difference, relative_change
 from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
 
@@ -84,7 +84,7 @@ def not_planned(what: str) -> Finding:
     return Finding(NOT_RUN, f"not run: {what} is missing; --audit full adds it")
 
 
-def effect(facts: Facts, results: Results) -> Effect:
+def effect(facts: Facts, results: Results) -> Interval:
     """Return the change of the main metric from clean to attacked, over users."""
     return difference(results.values(facts["cell"]), results.values(facts["clean_cell"]))
 
@@ -96,7 +96,7 @@ def relative(facts: Facts, results: Results) -> float:
     )
 
 
-def gain(one: Facts, other: Facts, results: Results) -> Effect:
+def gain(one: Facts, other: Facts, results: Results) -> Interval:
     """Return how much less of its own clean figure `one` loses than `other`, over users (above zero: less)."""
 
     def losses(facts: Facts) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from recshield.audit.check import FAIL, PASS, WARN, Check, Facts, Finding, not_planned, percent, relative
 from recshield.core.settings import EFFECT_LIMIT, EFFECT_TOLERANCE, SATURATE_PERCENT, ZERO_GRADIENT_SHARE
-from recshield.evaluation.effect import Effect, difference
+from recshield.evaluation.effect import Interval, difference
 from recshield.matrix.budgets import Eps
 from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
@@ -30,12 +30,12 @@ def _uses_gradients(facts: Facts) -> bool:
     return "gradients" in facts["access"] and bool(facts["eps"] > 0)
 
 
-def lead(stronger: Facts, facts: Facts, results: Results) -> Effect:
+def lead(stronger: Facts, facts: Facts, results: Results) -> Interval:
     """Return what another attack leaves of the main metric, less what this one leaves; below zero: it takes more."""
     return difference(results.values(stronger["cell"]), results.values(facts["cell"]))
 
 
-def badness(gap: Effect, facts: Facts, results: Results) -> str:
+def badness(gap: Interval, facts: Facts, results: Results) -> str:
     """Return how bad it is that another attack takes more: pass within the tolerance or within chance."""
     share = -gap.mean / max(float(results.values(facts["clean_cell"]).mean()), np.finfo(np.float64).tiny)
     if not gap.is_below_zero or share <= EFFECT_TOLERANCE:

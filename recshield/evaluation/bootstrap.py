@@ -5,48 +5,19 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
 from recshield.core.seeds import number
-from recshield.core.settings import CONFIDENCE, LEAST_USERS, RESAMPLES
+from recshield.core.settings import CONFIDENCE, RESAMPLES
+from recshield.evaluation.effect import Interval
 
 Values = NDArray[np.float64]
 
 #: Counts of one block of resamples; bounds memory, whatever the number of users.
 _BLOCK = 2**22
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with a two-sided interval.
-
-    Attributes:
-        mean: over users and seeds, or a relative change of such means.
-        low: lower end.
-        high: upper end.
-        n_users: users that count.
-        n_seeds: seeds.
-    """
-
-    mean: float
-    low: float
-    high: float
-    n_users: int
-    n_seeds: int
-
-    @property
-    def is_below_zero(self) -> bool:
-        """Whether the whole interval is below zero; never over a handful of users."""
-        return self.n_users >= LEAST_USERS and self.high < 0
-
-    @property
-    def is_above_zero(self) -> bool:
-        """Whether the whole interval is above zero; never over a handful of users."""
-        return self.n_users >= LEAST_USERS and self.low > 0
 
 
 def interval(

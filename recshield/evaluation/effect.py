@@ -13,33 +13,35 @@ from recshield.core.settings import CONFIDENCE, LEAST_USERS
 
 
 @dataclass(frozen=True)
-class Effect:
-    """A mean difference over users.
+class Interval:
+    """A mean with a two-sided interval.
 
     Attributes:
-        mean: mean of the differences.
-        low: lower end of the two-sided interval.
+        mean: over users and seeds, or a relative change of such means.
+        low: lower end.
         high: upper end.
-        n_users: how many users.
+        n_users: users that count.
+        n_seeds: seeds.
     """
 
     mean: float
     low: float
     high: float
     n_users: int
+    n_seeds: int = 1
 
     @property
     def is_below_zero(self) -> bool:
-        """Whether the whole interval is below zero; never over a handful of users, where it is too narrow."""
+        """Whether the whole interval is below zero; never over a handful of users."""
         return self.n_users >= LEAST_USERS and self.high < 0
 
     @property
     def is_above_zero(self) -> bool:
-        """Whether the whole interval is above zero; never over a handful of users, where it is too narrow."""
+        """Whether the whole interval is above zero; never over a handful of users."""
         return self.n_users >= LEAST_USERS and self.low > 0
 
 
-def difference(after: NDArray[np.floating], before: NDArray[np.floating], confidence: float = CONFIDENCE) -> Effect:
+def difference(after: NDArray[np.floating], before: NDArray[np.floating], confidence: float = CONFIDENCE) -> Interval:
     """Return the mean of after - before over the same users, with its normal interval.
 
     Args:
@@ -56,7 +58,7 @@ def difference(after: NDArray[np.floating], before: NDArray[np.floating], confid
     mean = float(values.mean())
     error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
     width = float(special.ndtri(0.5 + confidence / 2)) * error
-    return Effect(mean, mean - width, mean + width, len(values))
+    return Interval(mean, mean - width, mean + width, len(values))
 
 
 def relative_change(attacked: float, clean: float) -> float:

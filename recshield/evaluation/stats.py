@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from recshield.core.settings import CONFIDENCE
-from recshield.evaluation.bootstrap import Interval, interval, intervals, relative_interval, relative_intervals
+from recshield.evaluation.bootstrap import interval, intervals, relative_interval, relative_intervals
+from recshield.evaluation.effect import Interval
 
 __all__ = [
     "Interval", "Paired", "Spread", "benjamini_hochberg", "holm", "interval", "intervals", "paired",
