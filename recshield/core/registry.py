@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import Any
 
 import pluggy
@@ -152,12 +152,12 @@ def _distribution(point: EntryPoint) -> str:
     return point.dist.name if point.dist else "?"
 
 
-def unmet(requirements: Iterable[str], version: str) -> str:
-    """Return the requirement of recshield that `version` does not meet, "" where it meets all.
+def unmet(requirements: Iterable[str], present: str) -> str:
+    """Return the requirement of recshield that a version does not meet, "" where it meets all.
 
     Args:
         requirements: as distributions declare them (`Requires-Dist`): `recshield>=0.1,<1`.
-        version: of recshield.
+        present: the version of recshield.
     """
     from packaging.requirements import InvalidRequirement, Requirement
 
@@ -167,7 +167,7 @@ def unmet(requirements: Iterable[str], version: str) -> str:
         except InvalidRequirement:
             continue  # of another distribution's making; pip has the say on it
         is_asked = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
-        if wanted.name.lower() == _OWN and is_asked and not wanted.specifier.contains(version, prereleases=True):
+        if wanted.name.lower() == _OWN and is_asked and not wanted.specifier.contains(present, prereleases=True):
             return f"{_OWN}{wanted.specifier}"
     return ""
 
@@ -176,12 +176,11 @@ def _refuse_other_versions(point: EntryPoint) -> None:
     """Raise PluginFailed, before anything is imported, where a plugin was made for another recshield."""
     if point.dist is None or point.dist.name == _OWN:
         return
-    from recshield import __version__
-
-    wanted = unmet(point.dist.requires or (), __version__)
+    present = version(_OWN)
+    wanted = unmet(point.dist.requires or (), present)
     if wanted:
         raise PluginFailed(
-            f"{point.dist.name} {point.dist.version} was made for {wanted}, and this is recshield {__version__}; "
+            f"{point.dist.name} {point.dist.version} was made for {wanted}, and this is recshield {present}; "
             f"install a version of recshield that it allows, or another version of {point.dist.name}"
         )
 
