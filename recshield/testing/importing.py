@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,8 +49,9 @@ def check_import_does_no_work(module: str) -> None:
 
     Prevents: a `recshield --help` that trains something; a seed set here that shifts every draw after it.
     """
+    seen = os.environ | {"PYTHONPATH": os.pathsep.join(one for one in sys.path if one)}
     command = [sys.executable, "-c", _WATCHER, module]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this interpreter
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=seen)  # noqa: S603
     reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     need(done.returncode == 0, f"module '{module}' cannot be imported on its own: {reason}")
     found = json.loads(done.stdout.rsplit("FOUND", 1)[1])
