@@ -15,7 +15,7 @@ from recshield.testing import CheckOutcome, reference_system
 from recshield.testing.kit import CHECKS, each_outcome
 
 #: Kind in the registry -> kind of the kit, where the two differ.
-_KIT_KINDS = {"model": "recommender"}
+KIT_KINDS = {"model": "recommender"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def find(what: str) -> list[Subject]:
     if named:
         modules = dict.fromkeys(Subject("module", one.module, one) for one in named)
         things = [
-            Subject(_KIT_KINDS.get(kind, kind), name, source)
+            Subject(KIT_KINDS.get(kind, kind), name, source)
             for (kind, name), source in held.sources.items()
             if source in named and kind in HOOKS
         ]
@@ -86,7 +86,7 @@ def find(what: str) -> list[Subject]:
         close = UnknownName.among("plugin", what, known, "").args[0].split(" installed:")[0]
         raise UnknownName(f"{close} {advice}; see `recshield plugins`")
     return [
-        Subject(_KIT_KINDS.get(kind, kind), true_names[kind], held.sources[kind, true_names[kind]], spec.options)
+        Subject(KIT_KINDS.get(kind, kind), true_names[kind], held.sources[kind, true_names[kind]], spec.options)
         for kind in kinds
     ]
 
@@ -98,7 +98,7 @@ def _made(subject: Subject) -> tuple[Any, Any]:
     """
     if subject.kind == "module":
         return subject.name, None
-    registered = {kit: kind for kind, kit in _KIT_KINDS.items()}.get(subject.kind, subject.kind)
+    registered = {kit: kind for kind, kit in KIT_KINDS.items()}.get(subject.kind, subject.kind)
     kind = registry().get(registered, subject.name)
     if subject.kind in ("attack", "defense"):
         return _instance(kind, subject), None
