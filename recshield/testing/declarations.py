@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 from recshield.core import specs
@@ -110,3 +111,11 @@ def check_description_is_one_line(subject: Any) -> None:
         isinstance(text, str) and bool(text.strip()) and "\n" not in text,
         f"{said(subject)}: description is {text!r}; write one line that says what it is",
     )
+
+
+#: Checks of what a method says about itself: of models, attacks and defenses.
+METHOD_CHECKS: tuple[Callable[[Any], None], ...] = (
+    check_name_can_be_written,
+    check_docstring_is_complete,
+    check_docstring_names_its_source,
+)
