@@ -82,8 +82,7 @@ class ChangesTheSeed(Local):
 
     def run(self, planned, store, context, jobs, listener):
         found = super().run(planned, store, context, jobs, listener)
-        for key in planned:
-            entry = store.get(key)
+        for entry in filter(None, map(store.get, planned)):
             meta = json.loads(entry.file("meta.json").read_text())
             meta["facts"]["where"] = "elsewhere"
             entry.file("meta.json").write_text(json.dumps(meta))
