@@ -45,12 +45,15 @@ def own_command(package: Path) -> list[str]:
     return found[-1].split()
 
 
-def check_as_a_stranger(package: Path, folder: Path) -> None:
-    """Install, run its own tests, run the kit on what is installed, use it in the command of its README."""
-    site = installed(package, folder)
+def run_its_tests(package: Path, folder: Path, site: Path) -> None:
+    """Run the tests of a package, which inherit the kit, against what is installed."""
+    done = run(folder, site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", str(package / "tests"))
+    assert done.returncode == 0, done.stdout
+
+
+def check_and_use(package: Path, folder: Path, site: Path) -> None:
+    """Run the kit on what is installed, and use it in the command of its README."""
     assert (site / f"{package.name.replace('-', '_')}.py").is_file()
-    tests = run(folder, site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", str(package / "tests"))
-    assert tests.returncode == 0, tests.stdout
     checked = run(folder, site, "-m", "recshield", "plugin", "check", package.name)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert ", 0 fail, " in checked.stdout
@@ -65,9 +68,12 @@ def test_there_is_an_attack_and_a_model() -> None:
 
 @pytest.mark.parametrize("package", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_works_as_a_strangers_package(package: Path, tmp_path: Path) -> None:
-    check_as_a_stranger(package, tmp_path)
+    site = installed(package, tmp_path)
+    run_its_tests(package, tmp_path, site)
+    check_and_use(package, tmp_path, site)
 
 
 def test_a_new_package_works_as_it_is_written(tmp_path: Path) -> None:
     write("recshield-brandnew", "attack", tmp_path)
-    check_as_a_stranger(tmp_path / "recshield-brandnew", tmp_path)
+    package = tmp_path / "recshield-brandnew"
+    check_and_use(package, tmp_path, installed(package, tmp_path))

@@ -27,7 +27,7 @@ def sample(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def _as_before():
+def same_threads():
     """Put back the number of threads, which one of the broken plugins changes for good."""
     threads = torch.get_num_threads()
     yield
@@ -42,11 +42,12 @@ def _changed_runs():
     small_runs.small_report.cache_clear()
 
 
+@pytest.mark.usefixtures("same_threads")
 @pytest.mark.parametrize(
     ("kind", "broken", "check", "words", "others"), ROWS, ids=[f"{row[0]}-{row[2]}-{row[1].__name__}" for row in ROWS]
 )
 def test_a_check_catches_its_planted_bug_and_what_else_fires_is_known(
-    kind, broken, check, words, others, sample, _as_before, request
+    kind, broken, check, words, others, sample, request
 ):
     if broken.__name__ in ("WritesTheVerdict", "Renames"):
         request.getfixturevalue("_changed_runs")
