@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -19,13 +20,13 @@ PAGE = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def first_plugin(monkeypatch: pytest.MonkeyPatch):
+def first_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Return the class that the first block of the page offers, as its hook returns it."""
     block = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
-    made = type(sys)("page_plugin")
-    monkeypatch.setitem(sys.modules, "page_plugin", made)
-    exec(compile(block, "docs/plugins.md", "exec"), vars(made))
-    (attack,) = made.recshield_attacks()
+    (tmp_path / "page_plugin.py").write_text(block, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "page_plugin", raising=False)
+    (attack,) = importlib.import_module("page_plugin").recshield_attacks()
     return block, attack
 
 
