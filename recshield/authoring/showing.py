@@ -27,7 +27,7 @@ def word(outcome: CheckOutcome) -> str:
 
 def _table(subject: Subject, outcomes: Sequence[CheckOutcome]) -> Table:
     n_checks = checking.n_checks(subject)
-    done = f"{len(outcomes)} of {n_checks} checks" if len(outcomes) < n_checks else f"{n_checks} checks"
+    done = f"{len(outcomes)} of {n_checks} check{'s' if n_checks > 1 else ''}"
     table = Table(title=safe(f"{subject.label}: {done}", "bold"), title_justify="left", box=None, pad_edge=False)
     for title in ("check", "", "what was found"):
         table.add_column(title, overflow="fold")
