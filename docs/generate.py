@@ -13,6 +13,7 @@ from recshield.core.registry import HOOKS
 from recshield.matrix.effects import EFFECT_COLUMNS
 from recshield.matrix.results import COLUMNS
 from recshield.report.catalogue import plugin_rows
+from recshield.testing.kit import CHECKS, name_of
 
 COLUMN_MEANINGS = {
     "dataset": "name of the data",
@@ -112,6 +113,22 @@ def hooks() -> list[str]:
     return [*lines, ""]
 
 
+def kit() -> list[str]:
+    """Return the table of the conformance kit's checks."""
+    lines = [
+        "## Conformance checks",
+        "",
+        "What `recshield plugin check` and the base classes of `recshield.testing` hold a plugin to.",
+        "",
+    ]
+    lines += ["| kind | check | what must hold |", "|---|---|---|"]
+    for kind, held in CHECKS.items():
+        for check in held:
+            said = " ".join((inspect.getdoc(check) or "").split("\n\n")[0].split())
+            lines.append(f"| {kind} | `{name_of(check)}` | {said} |")
+    return [*lines, ""]
+
+
 def defaults() -> list[str]:
     """Return the settings with the comments above them."""
     source = inspect.getsource(settings).splitlines()
@@ -132,7 +149,9 @@ def page() -> str:
         "Generated from the code by `docs/generate.py`; `recshield plugins` prints the same.",
         "",
     ]
-    return "\n".join([*head, *plugins(), *audit(), *columns(), *effects(), *hooks(), *defaults()]).rstrip() + "\n"
+    return (
+        "\n".join([*head, *plugins(), *audit(), *columns(), *effects(), *hooks(), *kit(), *defaults()]).rstrip() + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from recshield.cli import main
 from recshield.core import hookspecs, settings
 from recshield.core.registry import HOOKS, registry
 from recshield.matrix.results import COLUMNS
+from recshield.testing.kit import CHECKS, name_of
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +27,8 @@ def commands() -> list[str]:
     """Return every `recshield` command of the documents' shell blocks."""
     found = []
     for document in DOCUMENTS:
+        if ROOT / "docs/examples" in document.parents:
+            continue  # what uses an example needs it installed: tests/test_examples.py
         for block in re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
             found += re.findall(r"(?:^|&& \S*)(recshield .*)$", block.replace("\\\n", " "), re.MULTILINE)
     return found
@@ -100,6 +103,14 @@ def test_every_hook_setting_and_column_is_in_the_reference() -> None:
             assert f"`{name}`" in REFERENCE, f"setting {name} is not in docs/reference.md"
     for column in COLUMNS:
         assert f"`{column}`" in REFERENCE, f"column {column} is not in docs/reference.md"
+
+
+def test_every_conformance_check_is_in_the_reference() -> None:
+    for kind, held in CHECKS.items():
+        for check in held:
+            assert f"| {kind} | `{name_of(check)}` | " in REFERENCE, (
+                f"{kind} {name_of(check)} is not in docs/reference.md"
+            )
 
 
 def test_the_reference_is_up_to_date() -> None:

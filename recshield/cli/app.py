@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from recshield.cli import audit, bundle, cache, compare, datasets, matrix, plugins, report, reproduce, show, stages
+from recshield.cli import (
+    audit,
+    bundle,
+    cache,
+    compare,
+    datasets,
+    matrix,
+    plugin,
+    plugins,
+    report,
+    reproduce,
+    show,
+    stages,
+)
 
 app = typer.Typer(
     name="recshield",
@@ -40,5 +53,6 @@ app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("plugins")(plugins.plugins)
+app.add_typer(plugin.app, name="plugin")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")

@@ -68,6 +68,9 @@ def matrix(
         bool, typer.Option("--print-config", help="Print the request as such a file; compute nothing.")
     ] = False,
     jobs: Annotated[int, typer.Option(help="Processes; results do not depend on it.", min=1)] = 1,
+    executor: Annotated[str, typer.Option(metavar="NAME", help="What runs the steps; results do not depend on it.")] = (
+        "local"
+    ),
     out: Annotated[Path | None, typer.Option(help="Folder for the run [default: runs/DATASET-HASH]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print cells, steps and skips; compute nothing.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the figures and verdicts as JSON.")] = False,
@@ -101,7 +104,7 @@ def matrix(
         _print_plan(console, prepared, json_)
         return
     try:
-        made = _execute(prepared, jobs, quiet or json_)
+        made = _execute(prepared, jobs, executor, quiet or json_)
         made.save(folder)
     except KeyboardInterrupt:
         from recshield.report.text import safe
@@ -126,16 +129,16 @@ def _folder_name(prepared: Prepared) -> str:
     return re.sub(r"[^\w.-]+", "_", prepared.plan.request.source.name)[:60] + f"-{digest}"
 
 
-def _execute(prepared: Prepared, jobs: int, is_quiet: bool) -> MatrixRun:
+def _execute(prepared: Prepared, jobs: int, executor: str, is_quiet: bool) -> MatrixRun:
     from rich.console import Console
 
     from recshield import run
     from recshield.report.progress import Bar
 
     if is_quiet:
-        return run.execute(prepared, jobs)
+        return run.execute(prepared, jobs, executor)
     with Bar(Console(stderr=True), list(prepared.plan.steps.values())) as bar:
-        return run.execute(prepared, jobs, listener=bar)
+        return run.execute(prepared, jobs, executor, bar)
 
 
 def _print(console: Console, made: MatrixRun, folder: Path, is_json: bool, is_quiet: bool) -> None:

@@ -56,7 +56,7 @@ def _direction(kind: str, made: type[Any]) -> str:
 
 def show_plugins(console: Console, rows: list[dict[str, Any]], presets: dict[str, str], failed: dict[str, str]) -> None:
     """Print what is installed, by kind: name, what it is, its options with defaults."""
-    width = max(len(name) for row in rows for name in [", ".join([row["name"], *row["aliases"]])])
+    width = max((len(", ".join([row["name"], *row["aliases"]])) for row in rows), default=0)
     for kind in dict.fromkeys(row["kind"] for row in rows):
         console.print(safe(f"{kind}s", "bold"))
         for row in (one for one in rows if one["kind"] == kind):

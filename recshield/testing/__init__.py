@@ -1,7 +1,7 @@
 """The conformance kit that plugin authors run: `run_checks`, and a pytest base class for each kind of plugin.
 
-Every guarantee is a named check, a function `check_*` of `testing.recommenders`, `testing.views`, `testing.attacks` or
-`testing.defenses`. Names load when they are first used, so that only the base classes need pytest.
+Every guarantee is a named check, a function `check_*` of a module of this package. Names load when they are first used,
+so that only the base classes need pytest and only `datasets` needs hypothesis.
 """
 
 from __future__ import annotations
@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from recshield.testing.kit import CHECKS, run_checks
     from recshield.testing.recommenders import RECOMMENDER_CHECKS
     from recshield.testing.reference import TwoTables, TwoTablesConfig, reference_system, trained_tables
-    from recshield.testing.suites import AttackTests, DefenseTests, RecommenderTests
+    from recshield.testing.strategies import datasets
+    from recshield.testing.suites import (
+        AttackTests,
+        AuditCheckTests,
+        DefenseTests,
+        ExecutorTests,
+        ExtractorTests,
+        MetricTests,
+        NamedDataTests,
+        ReaderTests,
+        RecommenderTests,
+        ReportTests,
+    )
 
 _HOMES = {
     "attacks": ("ATTACK_CHECKS",),
@@ -27,7 +39,19 @@ _HOMES = {
     "kit": ("CHECKS", "run_checks"),
     "recommenders": ("RECOMMENDER_CHECKS",),
     "reference": ("TwoTables", "TwoTablesConfig", "reference_system", "trained_tables"),
-    "suites": ("AttackTests", "DefenseTests", "RecommenderTests"),
+    "strategies": ("datasets",),
+    "suites": (
+        "AttackTests",
+        "AuditCheckTests",
+        "DefenseTests",
+        "ExecutorTests",
+        "ExtractorTests",
+        "MetricTests",
+        "NamedDataTests",
+        "ReaderTests",
+        "RecommenderTests",
+        "ReportTests",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -37,14 +61,22 @@ __all__ = [
     "DEFENSE_CHECKS",
     "RECOMMENDER_CHECKS",
     "AttackTests",
+    "AuditCheckTests",
     "CheckFailed",
     "CheckOutcome",
     "DefenseTests",
+    "ExecutorTests",
+    "ExtractorTests",
     "LeakFound",
+    "MetricTests",
+    "NamedDataTests",
     "NotApplicable",
+    "ReaderTests",
     "RecommenderTests",
+    "ReportTests",
     "TwoTables",
     "TwoTablesConfig",
+    "datasets",
     "one_item_dataset",
     "one_user_dataset",
     "reference_system",

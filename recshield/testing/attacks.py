@@ -18,7 +18,9 @@ from recshield.core.settings import BUDGET_TOLERANCE
 from recshield.core.surfaces import Budget, Delta, covers, family
 from recshield.data.interactions import Dataset
 from recshield.matrix.victims import TrainedVictim, degrade_pairs
+from recshield.testing.attack_limits import ATTACK_LIMIT_CHECKS
 from recshield.testing.data import small_dataset
+from recshield.testing.declarations import METHOD_CHECKS
 from recshield.testing.failures import CheckFailed, applies_if, need
 from recshield.testing.probes import (
     as_served,
@@ -34,6 +36,8 @@ from recshield.testing.reference import ITEM, USER, TwoTables, trained_tables
 
 #: Budgets that every attack is asked to keep; the reference model's rows have norms of about one.
 BUDGETS = (Budget("l2", 0.5), Budget("linf", 0.1))
+#: One of every norm that a budget can name.
+EVERY_NORM = (*BUDGETS, Budget("l2-table", 2.0))
 #: A budget at which the projection hardly ever acts, and one at which it always does.
 _SIZES = (0.2, 5.0)
 #: Draws of noise that an attack with gradients must beat, each of them.
@@ -155,12 +159,12 @@ def check_budget_zero_returns_zero(attack: Attack) -> None:
 
 
 def check_norm_stays_within_eps(attack: Attack) -> None:
-    """No row of what comes back is larger than eps, in l2 and in linf, at small and large eps.
+    """No row (in `l2-table`: no table) of what comes back is larger than eps, in every norm, at small and large eps.
 
     Prevents: one norm for single steps and another for many at the same eps, six times the budget (MSAP, Elliot).
     """
     applies_if(type(attack).projected, f"{_said(attack)} says projected = False and is labelled so in every table")
-    for budget in [Budget(one.norm, one.eps * size) for one in BUDGETS for size in _SIZES]:
+    for budget in [Budget(one.norm, one.eps * size) for one in EVERY_NORM for size in _SIZES]:
         victim = _against(attack)
         delta = _perturb(attack, victim, budget)
         for one in victim.surfaces:
@@ -308,6 +312,7 @@ def _noise(victim: TrainedVictim, budget: Budget, draw: int) -> dict[str, Tensor
 
 #: Every check of an attack, in the order in which they run.
 ATTACK_CHECKS: tuple[Callable[[Attack], None], ...] = (
+    *METHOD_CHECKS,
     check_options_are_a_frozen_dataclass,
     check_options_reprint,
     check_calls_only_what_it_declares,
@@ -323,4 +328,5 @@ ATTACK_CHECKS: tuple[Callable[[Attack], None], ...] = (
     check_same_seed_same_bits,
     check_raises_the_goal,
     check_beats_noise,
+    *ATTACK_LIMIT_CHECKS,
 )

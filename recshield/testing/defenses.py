@@ -11,10 +11,11 @@ import torch
 from recshield.core.errors import RecshieldError
 from recshield.core.interfaces import Defense, Objective, Recommender
 from recshield.core.seeds import generator
-from recshield.core.surfaces import Budget, family
+from recshield.core.surfaces import Budget, covers, family
 from recshield.data.interactions import Dataset
 from recshield.matrix.fitting import state_hash
-from recshield.testing.data import small_dataset
+from recshield.testing.data import one_item_dataset, one_user_dataset, small_dataset
+from recshield.testing.declarations import METHOD_CHECKS
 from recshield.testing.failures import CheckFailed, applies_if, need
 from recshield.testing.probes import (
     EPOCHS,
@@ -42,7 +43,11 @@ def _said(defense: Defense) -> str:
 
 
 def _target(defense: Defense) -> str:
-    return defense.default_target or family(USER)
+    """Return the target, or leave the check where the reference model has nothing of the kind."""
+    target = defense.default_target or family(USER)
+    has_surface = any(covers(target, name) for name in TwoTables.exposes)
+    applies_if(has_surface, f"{_said(defense)} acts on '{target}', which the reference model has not")
+    return target
 
 
 def _start(defense: Defense, data: Dataset) -> TwoTables:
@@ -170,7 +175,7 @@ def check_objective_builds_on_its_base(defense: Defense) -> None:
     data, _ = small_dataset()
     for one in (made, stacked):
         try:
-            value = evaluate(trained_tables(), one, small_batch(data))
+            value = evaluate(trained_tables(), one, small_batch(data), generator(0, "kit"))
         except RecshieldError as error:
             raise CheckFailed(f"{_said(defense)}: training does not understand its objective: {error}") from error
         need(
@@ -180,6 +185,7 @@ def check_objective_builds_on_its_base(defense: Defense) -> None:
 
 
 def _served(defense: Defense) -> tuple[TwoTables, Recommender]:
+    _target(defense)
     model = trained_tables()
     as_served(model)
     return model, defense.serve(model)
@@ -190,6 +196,7 @@ def check_serve_leaves_the_model_alone(defense: Defense) -> None:
 
     Prevents: a control that scales the very model it is compared with.
     """
+    _target(defense)
     model = trained_tables()
     as_served(model)
     with ExitStack() as watched:
@@ -258,8 +265,31 @@ def check_same_seed_same_bits(defense: Defense) -> None:
     )
 
 
+def _survives(defense: Defense, data: Dataset) -> None:
+    objective = defense.objective(ModelLoss(), _target(defense))
+    model = untrained_tables(data)
+    try:
+        model.fit(defense.prepare(data), objective, generator(0, "fit", 1), EPOCHS)
+        found = scores(defense.serve(as_served(model)))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckFailed(f"{_said(defense)} fails on {data.info.name} data: {reason}") from error
+    need(bool(found.isfinite().all()), f"{_said(defense)}: on {data.info.name} data scores are not finite")
+
+
+def check_one_user_data(defense: Defense) -> None:
+    """A data set of one user can be defended."""
+    _survives(defense, one_user_dataset())
+
+
+def check_one_item_data(defense: Defense) -> None:
+    """A data set of one item, which leaves no negative, can be defended."""
+    _survives(defense, one_item_dataset())
+
+
 #: Every check of a defense, in the order in which they run.
 DEFENSE_CHECKS: tuple[Callable[[Defense], None], ...] = (
+    *METHOD_CHECKS,
     check_options_are_a_frozen_dataclass,
     check_options_reprint,
     check_warm_start_says_how_long,
@@ -274,4 +304,6 @@ DEFENSE_CHECKS: tuple[Callable[[Defense], None], ...] = (
     check_served_model_can_be_attacked,
     check_global_random_state_untouched,
     check_same_seed_same_bits,
+    check_one_user_data,
+    check_one_item_data,
 )

@@ -18,7 +18,7 @@ from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, family
 from recshield.data.interactions import Dataset
 from recshield.matrix.fitting import state_hash
-from recshield.testing import views
+from recshield.testing import declarations, model_limits, views
 from recshield.testing.building import (
     Kind,
     attackable,
@@ -368,6 +368,7 @@ def check_fused_path_equals_generic_path(recommender: Kind, config: Any = None) 
 
 #: Every check of a recommender, in the order in which they run.
 RECOMMENDER_CHECKS: tuple[Callable[..., None], ...] = (
+    *declarations.METHOD_CHECKS,
     check_options_are_a_frozen_dataclass,
     check_options_reprint,
     check_same_seed_same_bits,
@@ -388,4 +389,5 @@ RECOMMENDER_CHECKS: tuple[Callable[..., None], ...] = (
     check_weight_zero_is_plain_training,
     check_fused_path_equals_generic_path,
     *views.VIEW_CHECKS,
+    *model_limits.MODEL_LIMIT_CHECKS,
 )

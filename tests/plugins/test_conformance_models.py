@@ -14,7 +14,10 @@ EXCUSED = {"weight_zero_is_plain_training": "the closed form has no adversarial 
 
 
 class ClosedForm(PureSVD):
-    """Takes the closed form wherever the kit trains a few epochs with the model's own loss, from the start."""
+    """Takes the closed form wherever the kit trains a few epochs with the model's own loss, from the start.
+
+    Source: own.
+    """
 
     def fit(self, data: Dataset, objective: Objective, rng: Generator, epochs: int | None = None) -> None:
         is_plain = isinstance(objective, ModelLoss) and epochs != 0

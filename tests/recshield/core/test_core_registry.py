@@ -132,7 +132,7 @@ def test_of_two_plugins_with_one_name_the_first_stays_and_the_second_fails_whole
     found = load([point("first", GRADIENT), second])
     assert found.failed == {
         "second": f"{second.value}: PluginFailed: attack '{taken}' is offered by both 'first' and 'second'; "
-        "uninstall one of them"
+        "uninstall one of them, or name those to load in RECSHIELD_PLUGINS"
     }
     assert found.names("attack") == ["bim", "fgm", "fgsm", "noise", "pgd"]
     assert found.sources["attack", "pgd"].entry_point == "first"
@@ -165,7 +165,8 @@ def preset(name: str) -> str:
 def test_a_preset_that_is_a_preset_or_a_model_already_fails(point, name):
     second = point("second", preset(name))
     found = load([point("first", GRADIENT), point("factor", MODEL), second])
-    why = f"preset '{name}' of 'second' is already a preset or a model; rename it"
+    holder = {"amf": "first", "mf": "factor"}[name]
+    why = f"preset '{name}' of 'second' is already a preset or a model of '{holder}'; rename it"
     assert found.failed == {"second": f"{second.value}: PluginFailed: {why}"}
     assert found.presets == {"amf": "mf+advreg:eps=0.5"}
 

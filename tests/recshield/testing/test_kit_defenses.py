@@ -15,6 +15,7 @@ from recshield.core.interfaces import Defense, Objective, System
 from recshield.core.surfaces import Budget
 from recshield.testing import defenses as checks
 from recshield.testing import run_checks
+from recshield.testing.declarations import METHOD_CHECKS
 from recshield.testing.failures import CheckFailed, LeakFound, NotApplicable
 from recshield.testing.kit import name_of
 from recshield.testing.reference import reference_system
@@ -23,7 +24,14 @@ from recshield.training.objectives import Adversarial, ModelLoss
 
 @dataclass(frozen=True)
 class Added(Defense):
-    """The adversarial term: what the bugs below are planted in."""
+    """The adversarial term: what the bugs below are planted in.
+
+    Attributes:
+        weight: of the term.
+        epochs: more epochs.
+
+    Source: own.
+    """
 
     weight: float = 1.0
     epochs: int = 5
@@ -37,6 +45,8 @@ class Added(Defense):
 
 @dataclass(frozen=True)
 class FromTheStart(Added):
+    """Source: own."""
+
     warm_start = False
 
 
@@ -187,6 +197,19 @@ class ShufflesWithNumpy(Added):
         return data
 
 
+class DropsTheFirstUser(Added):
+    def prepare(self, data):
+        if data.info.n_users == 1:
+            raise IndexError("no second user")
+        return data
+
+
+class DividesByTheOtherItems(Added):
+    def serve(self, model):
+        others = model.data.n_items - 1
+        return _copied(model, lambda made: made.user.mul_(others / others if others else float("nan")))
+
+
 class ServesAnotherNoiseEachTime(Added):
     def serve(self, model):
         return _copied(model, lambda made: made.user.add_(torch.randn(made.user.shape)))
@@ -218,6 +241,8 @@ BUGS = [
     (checks.check_served_model_can_be_attacked, HidesItsRows(), "rows() differ"),
     (checks.check_global_random_state_untouched, ShufflesWithNumpy(), "the global random state of numpy"),
     (checks.check_same_seed_same_bits, ServesAnotherNoiseEachTime(), "two systems with one seed differ"),
+    (checks.check_one_user_data, DropsTheFirstUser(), "fails on one-user data: IndexError: no second user"),
+    (checks.check_one_item_data, DividesByTheOtherItems(), "on one-item data scores are not finite"),
 ]
 
 
@@ -232,7 +257,7 @@ def test_a_check_of_a_defense_catches_its_planted_bug(check, bug, words):
 
 
 def test_every_check_of_a_defense_has_a_planted_bug():
-    assert {check for check, _, _ in BUGS} == set(checks.DEFENSE_CHECKS)
+    assert {check for check, _, _ in BUGS} == set(checks.DEFENSE_CHECKS) - set(METHOD_CHECKS)
 
 
 def test_a_sound_defense_passes_every_check():

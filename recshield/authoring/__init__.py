@@ -1,0 +1,1 @@
+"""What plugin authors run: a scaffold for a new package, and the conformance kit on an installed one."""
