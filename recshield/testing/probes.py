@@ -26,6 +26,8 @@ from recshield.training.draws import epoch_triplets
 
 #: Epochs of training in a check: enough to move every weight, few enough to be quick.
 EPOCHS = 3
+#: A seed that nobody else uses.
+_UNUSUAL = 987_654_321
 
 
 def _random_states() -> dict[str, Any]:
@@ -53,12 +55,14 @@ def _numbers(state: Any) -> Any:
 @contextmanager
 def watched_random_state(who: str) -> Iterator[None]:
     """Raise CheckFailed if the block draws from, or seeds, a global generator; put the state back in any case."""
+    found = _random_states()
+    _seed_all(_UNUSUAL)  # who seeds with 0 must be found out even where 0 was the last seed
     before = _random_states()
     try:
         yield
         after = _random_states()
     finally:
-        _restore(before)
+        _restore(found)
     moved = [name for name in before if not _same(before[name], after[name])]
     need(
         not moved,
@@ -71,13 +75,17 @@ def watched_random_state(who: str) -> Iterator[None]:
 def disturbed_random_state(seed: int) -> Iterator[None]:
     """Seed the global generators inside the block, so that whoever draws from them is found out."""
     before = _random_states()
-    torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    random.seed(seed)
+    _seed_all(seed)
     try:
         yield
     finally:
         _restore(before)
+
+
+def _seed_all(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
 
 
 def fingerprint(data: Dataset) -> str:
