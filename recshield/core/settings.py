@@ -123,7 +123,7 @@ SHARE_USERS = 256
 #: Images that pass through an extractor at once.
 IMAGE_CHUNK = 64
 #: Bytes of what is remembered of images on their way through an extractor, for the gradient's way back.
-GRAPH_BYTES = 512 * 1024**2
+GRAPH_BYTES = 640 * 1024**2
 #: Extractor of image features where neither model nor data set names one.
 EXTRACTOR = "smallcnn"
 #: Tensors of at least this many bytes are mapped to a file in the cache folder, on CPU.
