@@ -46,7 +46,8 @@ class TestAuto(AttackTests):
 def test_the_kit_sends_an_ensemble_to_its_members_and_still_checks_its_options() -> None:
     found = {one.name: one for one in run_checks("attack", Auto())}
     checked = {name for name, one in found.items() if one.applies}
-    assert checked == {"options_are_a_frozen_dataclass", "options_reprint"}
+    said = {"name_can_be_written", "docstring_is_complete", "docstring_names_its_source"}
+    assert checked == said | {"options_are_a_frozen_dataclass", "options_reprint"}
     assert all(one.passed for one in found.values())
     assert found["beats_noise"].message == (
         "not applicable: attack 'auto' is an ensemble without a perturbation of its own; "
