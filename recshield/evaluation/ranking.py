@@ -266,6 +266,7 @@ def rank(
     lists = np.empty((len(test.users), extras.list_length), np.int32)
     sampled = {n: np.empty(len(test), np.int32) for n in extras.samples}
     within = np.empty((len(test), 2), np.int32) if extras.is_within else None
+    is_cold = train.popularity() == 0
     mean = extras.list_length / _STRIDE  # four standard deviations more are enough nearly always
     best = np.empty(math.ceil(mean + 4 * math.sqrt(mean)) + 1, np.float32)
     with torch.no_grad():
@@ -290,7 +291,6 @@ def rank(
             if within is not None:
                 from recshield.evaluation.within import count_within  # loads the compiler
 
-                is_cold = train.popularity() == 0
                 count_within(scores, users, indptr, test.items, *train.members, is_cold, within)
             if sampled:
                 from recshield.evaluation.sampling import draw_candidates  # loads the compiler

@@ -196,9 +196,10 @@ class Local(Executor):
                         outcome.failed[step.key] = f"{step.label}: {reason}"
                     listener.finished(step, is_reused=False)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
+            # Waited for: the pool's thread would otherwise close its pipe while the interpreter, leaving, writes there.
+            pool.shutdown(cancel_futures=True)
             raise
         pool.shutdown()
 

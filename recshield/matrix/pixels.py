@@ -14,7 +14,7 @@ from recshield.core import settings
 from recshield.core.interfaces import Recommender
 from recshield.core.storage import zeros
 from recshield.core.surfaces import View
-from recshield.data.visual import FEATURES, IMAGES
+from recshield.data.visual import FEATURES, IMAGES, pictures
 
 #: Adds the gradient of the mean loss to the leaves given by surface; returns the mean loss.
 Accumulate = Callable[[dict[str, Tensor]], float]
@@ -52,24 +52,18 @@ def _forward(
     model: Recommender, delta: Tensor, parts: tuple[Tensor, ...]
 ) -> tuple[Tensor, dict[int, tuple[Tensor, Tensor]]]:
     """Return (n_items, width) features of the parts, zero elsewhere, and the graphs that are kept by place."""
-    features: Tensor | None = None
+    features = torch.zeros_like(pictures(model).features)
     kept: dict[int, tuple[Tensor, Tensor]] = {}
     n_held = 0
     for place, part in enumerate(parts):
+        if n_held >= settings.GRAPH_BYTES:
+            features[part] = _lowered(model, delta[part], part)
+            continue
         sizes: dict[int, int] = {}
-        if n_held < settings.GRAPH_BYTES:
-            with torch.autograd.graph.saved_tensors_hooks(_noting(sizes), _as_it_is):
-                kept[place] = _through(model, delta, part)
-            n_held += sum(sizes.values())
-            moved = kept[place][1].detach()
-        else:
-            moved = _lowered(model, delta[part], part)
-        if features is None:
-            features = moved.new_zeros((len(delta), moved.shape[1]))
-        features[part] = moved
-    if features is None:
-        none = torch.zeros(0, dtype=torch.int64, device=delta.device)
-        features = delta.new_zeros((len(delta), _lowered(model, delta[:0], none).shape[1]))
+        with torch.autograd.graph.saved_tensors_hooks(_noting(sizes), _as_it_is):
+            kept[place] = _through(model, delta, part)
+        n_held += sum(sizes.values())
+        features[part] = kept[place][1].detach()
     return features, kept
 
 
@@ -89,7 +83,8 @@ def _lowered(model: Recommender, delta: Tensor, part: Tensor) -> Tensor:
 def _through(model: Recommender, delta: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
     """Return a leaf with the perturbation of some images, and their features, which remember the way."""
     with torch.enable_grad():
-        leaf = delta[part].detach().clone().requires_grad_()
+        # In the layout of the images and of the network: passes over mixed layouts take several times as long.
+        leaf = delta[part].detach().clone(memory_format=torch.channels_last).requires_grad_()
         return leaf, model.lower(View({IMAGES: leaf}, {IMAGES: part})).delta[FEATURES]
 
 
