@@ -78,7 +78,10 @@ class IterationHelps(Check):
         shortfall = difference(results.values(multi["cell"]), results.values(single["cell"]))
         if shortfall.is_above_zero:
             lost = f"{percent(relative(multi, results))} against {percent(relative(single, results))}"
-            sentence = f"{names}, yet takes less from the metric ({lost}): the attacked loss is not the metric"
+            why = f"more steps fit {facts['other_systems']} closer" if facts.get("other_systems") else ""
+            sentence = (
+                f"{names}, yet takes less from the metric ({lost}): {why or 'the attacked loss is not the metric'}"
+            )
             return Finding(WARN, sentence, figures)
         return Finding(PASS, names, figures)
 

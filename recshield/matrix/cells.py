@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recshield.core import specs
-from recshield.core.interfaces import LOSSES
+from recshield.core.interfaces import LOSSES, Access
 from recshield.matrix.budgets import Eps
 from recshield.matrix.systems import Part, ResolvedSystem, resolve_attack
 
@@ -53,8 +53,8 @@ class Cell:
             size = [self.norm, self.eps.value, self.eps.unit, self.eps.system]
             content |= {"attack": self.attack.content() | {"target": self.target}, "size": size}
             content |= {"goal": self.goal, "stage": self.stage}
-            if self.attack.surrogate:
-                content["surrogate"] = self.surrogate.content()
+            if self.attack.source:
+                content["source"] = self.attack.source.content()
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
@@ -63,13 +63,21 @@ class Cell:
         return Cell(self.system, self.seed, fold=self.fold, is_control=self.is_control)
 
     @property
-    def surrogate(self) -> ResolvedSystem:
-        """The system whose gradient an attack before training uses."""
-        return (self.attack.surrogate if self.attack else None) or self.system
+    def source(self) -> ResolvedSystem:
+        """The system that the attack is made on."""
+        return (self.attack.source if self.attack else None) or self.system
+
+    @property
+    def is_transfer(self) -> bool:
+        """Whether the attack is made on another system than the one measured."""
+        return self.source != self.system
 
     def with_system(self, system: ResolvedSystem) -> Cell:
-        """Return the same attack on another system."""
-        return dataclasses.replace(self, system=system, is_control=True)
+        """Return the same attack on another system; on its own source it is no transfer any more."""
+        attack = self.attack
+        if attack and attack.source == system:
+            attack = attack.made_on(None)
+        return dataclasses.replace(self, system=system, attack=attack, is_control=True)
 
     def with_eps(self, eps: Eps) -> Cell:
         """Return the same attack at another size."""
@@ -82,7 +90,9 @@ class Cell:
         if loss in LOSSES[1:] and part.option("loss") is not None:
             options = tuple((key, loss if key == "loss" else value) for key, value in part.options)
             part = dataclasses.replace(part, options=options, text=f"{part.name}:loss={loss}")
-        part = dataclasses.replace(part, stage=self.stage, surrogate=self.attack.surrogate if self.attack else None)
+        part = dataclasses.replace(part, stage=self.stage)
+        if self.attack and self.attack.source and part.plugin().access != Access.DATA:  # else it sees no system
+            part = part.made_on(self.attack.source)
         return dataclasses.replace(self, attack=part, is_control=True)
 
     def with_option(self, key: str, value: Any) -> Cell:

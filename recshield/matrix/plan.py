@@ -23,6 +23,7 @@ from recshield.matrix.reasons import (
     why_blind,
     why_impossible,
     why_not_at,
+    why_not_from,
     why_untouchable,
     with_stages,
 )
@@ -130,6 +131,7 @@ def _main_cells(made: Plan) -> Iterator[Cell]:
         for attack, stage in with_stages(request):
             target = attack.target or system.default_target()
             reason = why_untouchable(system, target) or why_not_at(stage, system, target)
+            reason = reason or why_not_from(attack.source, stage, system, target)
             sizes = [] if reason else sizes_for(request.budgets, target)
             if not reason and not sizes:
                 reason = f"no budget was given for '{target}'"
@@ -326,7 +328,7 @@ class _Planner:
         """Plan what a cell needs."""
         data = self.made.data_keys[cell.fold]
         is_poisoned = cell.attack is not None and cell.stage == "fit"
-        attacked = cell.surrogate if is_poisoned else cell.system
+        attacked = cell.source if is_poisoned else cell.system
         ref, loads, plugins = self.system(attacked, cell.seed, cell.fold)
         if cell.members():
             return CellSteps(data, ref["train"], "", "")
@@ -346,6 +348,11 @@ class _Planner:
         assert cell.attack is not None
         parents, involved = list(loads), [*plugins, cell.attack]
         others: dict[str, Any] = {}
+        source: dict[str, Any] = {}
+        if cell.stage == "serve" and cell.is_transfer:
+            source, more_loads, more = self.system(cell.source, cell.seed, cell.fold)
+            parents += more_loads
+            involved += more
         wanted = dict(cell.attack.systems())
         if cell.eps.unit == "like":
             wanted["like"] = cell.eps.system
@@ -367,6 +374,8 @@ class _Planner:
             "seed": cell.seed,
             "data_seed": self.request.data_seed,
         }
+        if source:
+            spec["source"] = source
         return self._add("attack", spec, parents, f"attack {cell}", involved)
 
 

@@ -56,6 +56,16 @@ def why_not_at(stage: str, system: ResolvedSystem, target: str) -> str:
     return ""
 
 
+def why_not_from(source: ResolvedSystem | None, stage: str, system: ResolvedSystem, target: str) -> str:
+    """Return why an attack made on another system cannot be carried over to a system, or ""."""
+    if source is None:
+        return ""
+    if stage == "serve" and source == system:
+        return "it is the source itself: leave source= out, and the attack has all it can have"
+    reason = why_impossible(source) or why_untouchable(source, target)
+    return f"source '{source.name}': {reason}" if reason else ""
+
+
 def is_visual(system: ResolvedSystem) -> bool:
     """Return whether a system's model reads image features."""
     return FEATURES in system.recommender().exposes

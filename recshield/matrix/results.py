@@ -230,7 +230,7 @@ def _note(cell: Cell, plan: Plan) -> dict[str, Any]:
         "attack_name": attack.name if attack else "none",
         "attack_steps": int(attack.option("steps", 1)) if attack else 0,
         "attack_loss": str(attack.option("loss", "")) if attack else "",
-        "other_systems": ",".join(attack.systems().values()) if attack else "",
+        "other_systems": ",".join(_others(cell)) if attack else "",
         "trained_on": json.dumps(trained_on(defenses)),
         "surface": cell.target,
         "goal": cell.goal,
@@ -243,6 +243,12 @@ def _note(cell: Cell, plan: Plan) -> dict[str, Any]:
         "is_control": cell.is_control,
         "needs": json.dumps(plan.needs.get(cell.id, {}), sort_keys=True),
     }
+
+
+def _others(cell: Cell) -> list[str]:
+    """Return the other systems that a cell's attack knows."""
+    assert cell.attack is not None
+    return [*([cell.source.name] if cell.is_transfer else []), *cell.attack.systems().values()]
 
 
 def trained_on(defenses: Sequence[Part]) -> list[dict[str, Any]]:
@@ -303,6 +309,8 @@ def _labels(facts: Mapping[str, Any]) -> str:
         labels.append("oracle: attacks the test pairs")
     if facts["attack"] != "none" and not facts["is_projected"]:
         labels.append("not projected: published variant")
+    if facts["other_systems"]:
+        labels.append(f"transfer: made on {facts['other_systems']}")
     if json.loads(facts["members"]):
         labels.append("each user's worst over several attacks: not one realisable perturbation")
     if facts["attack"] != "none" and family(facts["surface"]) in INSIDE:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,33 +15,22 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file as load_tensors
-from safetensors.torch import save_file as save_tensors
 
-from recshield.core import settings
 from recshield.core.errors import StoreDamaged
-from recshield.core.interfaces import LOSSES, Goal, Recommender
-from recshield.core.norms import measure, project
-from recshield.core.seeds import generator
-from recshield.core.storage import by_rows, chunks
-from recshield.core.surfaces import Budget, Delta, View
+from recshield.core.interfaces import Recommender
+from recshield.core.surfaces import View
 from recshield.data.catalogue import DataSource
 from recshield.data.ids import pack
 from recshield.data.interactions import HeldOut
-from recshield.data.visual import FEATURES, IMAGES, visual_share
+from recshield.data.visual import FEATURES, visual_share
 from recshield.evaluation.background import Background
 from recshield.evaluation.ranking import Extras, Ranks, rank
-from recshield.matrix import fitting, visuals
-from recshield.matrix.budgets import Eps
-from recshield.matrix.fitting import hash_all, load_system, load_systems, part_of
+from recshield.matrix import attacking, fitting, visuals
+from recshield.matrix.fitting import load_system
 from recshield.matrix.loading import Context, load_data
-from recshield.matrix.pipeline import path_facts
 from recshield.matrix.plan import Step
-from recshield.matrix.realised import realise
-from recshield.matrix.sampling import write_sample
 from recshield.matrix.scoring import Watched
 from recshield.matrix.store import Entry, Store
-from recshield.matrix.systems import make
-from recshield.matrix.victims import TrainedVictim, degrade_pairs, oracle_pairs
 
 Facts = dict[str, Any]
 #: Before the name of an array of ranks: of attacked images rounded to 8 bits, saved and read again.
@@ -58,7 +46,7 @@ def compute(step: Step, store: Store, context: Context, folder: Path) -> Facts:
         "select": fitting.select,
         "train": fitting.train,
         "import": fitting.take_over,
-        "attack": _attack,
+        "attack": attacking.attack,
         "measure": _measure,
     }[step.kind]
     return work(step.spec, store, context, folder)
@@ -103,106 +91,6 @@ def _ids(name: str, ids: NDArray[np.generic]) -> dict[str, NDArray[Any]]:
     if ids.dtype.kind not in "iuU":
         raise StoreDamaged(f"ids of type {ids.dtype} cannot be stored; readers return whole numbers or text")
     return pack(name, ids)
-
-
-# attack
-
-
-def _attack(spec: Mapping[str, Any], store: Store, context: Context, folder: Path) -> Facts:
-    data, test = load_data(store.need(spec["data"]))
-    model = load_system(spec["system"], store, data, context)
-    others = load_systems(spec["systems"], store, data, context)
-    like = others.pop("like", None) if spec["eps"][1] == "like" else None
-    goal = Goal.parse(spec["goal"])
-    pairs = degrade_pairs(data.train, spec["data_seed"])
-    if goal.oracle:
-        pairs = oracle_pairs(data.train, test, spec["data_seed"])
-    attack = make(part_of(spec["attack"]), others)
-    victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access, spec["data_seed"])
-    own_norm = victim.mean_norm(spec["norm"])
-    other_norm = None
-    if like is not None:
-        reference = TrainedVictim(like.model, data.train, pairs, goal, spec["target"], type(attack).access)
-        other_norm = reference.mean_norm(spec["norm"])
-    eps = Eps(spec["eps"][0], spec["eps"][1], like.spec if like else "").resolve(own_norm, other_norm)
-    budget = Budget(spec["norm"], eps)
-    touchable = [model, *(other.model for other in others.values())]
-    before = hash_all(touchable)
-    with torch.no_grad():
-        returned = attack.perturb(victim, budget, generator(spec["seed"], "attack"))
-    notes, after = victim.notes, hash_all(touchable)
-    # Whatever the attack left behind must not reach the figures below: they come from a model it never held.
-    model = load_system(spec["system"], store, data, context)
-    victim = TrainedVictim(model, data.train, pairs, goal, spec["target"], type(attack).access, spec["data_seed"])
-    delta, facts = _spend(victim, returned, budget, type(attack).projected)
-    _keep(victim, delta, spec["norm"], folder)
-    if IMAGES in delta:
-        facts |= realise(model, delta[IMAGES], folder)
-    named = getattr(attack, "loss", "")
-    loss = named if named in LOSSES else ""
-    facts |= path_facts(model, pairs, delta, loss, victim.device)
-    return facts | {
-        "eps": eps,
-        "mean_clean_norm": own_norm,
-        "relative_eps": eps / own_norm if own_norm else None,
-        "goal_clean": victim.value(victim.zeros(), loss),
-        "goal_value": victim.value(delta, loss),
-        "goal_values": notes.values,
-        "zero_gradients": notes.zero_share,
-        "n_queries": notes.n_queries,
-        "n_goal_rows": sum(len(rows) for rows in victim.rows.values()),
-        "state_before": before,
-        "state_after": after,
-        "is_projected": bool(type(attack).projected),
-        "access": [one.name for one in type(attack).access],
-    }
-
-
-def _spend(
-    victim: TrainedVictim, returned: Delta, budget: Budget, is_projected: bool
-) -> tuple[dict[str, torch.Tensor], Facts]:
-    """Measure what an attack returned, project it, measure again."""
-    unknown = sorted(set(returned) - {one.name for one in victim.surfaces})
-    delta, raw, spent, mean = {}, 0.0, 0.0, 0.0
-    n_bad = n_touched = n_slices = 0
-    for one in victim.surfaces:
-        held = returned.get(one.name)
-        if held is None or tuple(held.shape) != one.shape:
-            n_bad += 0 if held is None else held.numel()
-            held = torch.zeros(one.shape)
-        held = held.detach().float().to(victim.device)
-        n_bad += sum(int((~held[part].isfinite()).sum()) for part in chunks(held))
-        if n_bad:
-            held = by_rows(lambda some: torch.where(some.isfinite(), some, torch.zeros_like(some)), held)
-        raw = max(raw, float(measure(held, one, budget.norm).max()))
-        kept = project(held, one, budget) if is_projected else held
-        delta[one.name] = victim.legal({one.name: kept})[one.name]
-        lengths = measure(delta[one.name], one, budget.norm)
-        spent = max(spent, float(lengths.max()))
-        mean += float(lengths[lengths > 0].double().sum())
-        n_slices += int((lengths > 0).sum())
-        n_touched += sum(int((delta[one.name][part].flatten(1) != 0).any(dim=1).sum()) for part in chunks(held))
-    return delta, {
-        "raw_norm": math.nan if n_bad else raw,
-        "measured_norm": spent,
-        "mean_norm": mean / n_slices if n_slices else 0.0,
-        "n_touched_rows": n_touched,
-        "n_bad_values": n_bad,
-        "unknown_surfaces": unknown,
-    }
-
-
-def _keep(victim: TrainedVictim, delta: Mapping[str, torch.Tensor], norm: str, folder: Path) -> None:
-    """Write a perturbation, whole or as a sample of its rows."""
-    spanned = {one.name: one.norm_dims for one in victim.surfaces}
-    metadata = {name: json.dumps(dims) for name, dims in spanned.items()}
-    path = folder / "delta.safetensors"
-    # Measuring images needs their features alone; every other perturbation is read again whole.
-    n_bytes = sum(held.numel() * held.element_size() for held in delta.values())
-    if IMAGES in delta and n_bytes > settings.PERTURBATION_CELL_BYTES:
-        write_sample(delta, spanned, norm, path, metadata)
-        return
-    save_tensors({name: held.cpu().contiguous() for name, held in delta.items()}, path, metadata=metadata)
 
 
 # measure

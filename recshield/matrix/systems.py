@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recshield.core import specs
-from recshield.core.errors import BadSpec, BadValue, UnknownName, UnknownOption
+from recshield.core.errors import BadSpec, BadValue, UnknownName
 from recshield.core.interfaces import Access, Attack, Defense, Recommender, System
 from recshield.core.registry import registry
 from recshield.core.specs import Spec, SystemSpec, pieces
@@ -36,8 +36,8 @@ class Part:
         choices: the parts that a validation set chooses from, this one's first; empty where nothing is chosen.
         members: the attacks that an ensemble stands for.
         stage: of an attack: `serve` or `fit`; "" = the request's.
-        surrogate: of an attack at stage `fit`: the system whose gradient it uses; None = the one attacked, trained on
-            clean data.
+        source: of an attack: the system that it is made on (transfer); None = the one attacked, at stage `fit` trained
+            on clean data.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Part:
     choices: tuple[Part, ...] = ()
     members: tuple[Part, ...] = ()
     stage: str = ""
-    surrogate: ResolvedSystem | None = None
+    source: ResolvedSystem | None = None
 
     def content(self) -> dict[str, Any]:
         """Return what it means, for keys."""
@@ -66,6 +66,14 @@ class Part:
             choices=tuple(part.at(target) for part in self.choices),
             members=tuple(part.at(target) for part in self.members),
         )
+
+    def made_on(self, source: ResolvedSystem | None) -> Part:
+        """Return the same attack made on a system; None: on the one attacked."""
+        spec = specs.parse(self.text)
+        kept = tuple((key, text) for key, text in spec.options if key != "source")
+        text = str(dataclasses.replace(spec, options=(*kept, ("source", source.name)) if source else kept))
+        members = tuple(dataclasses.replace(part, source=source) for part in self.members)
+        return dataclasses.replace(self, source=source, text=text, members=members)
 
     def plugin(self) -> type[Any]:
         """Return its class."""
@@ -180,7 +188,7 @@ def resolve_system(text: str, overrides: Overrides, defense: str = "") -> Resolv
         defense: one more defense to put behind it, as typed.
 
     Raises:
-        UnknownName, UnknownOption, BadSpec, BadValue: as their texts say.
+        UnknownName, BadSpec, BadValue: as their texts say.
     """
     typed = text.strip() + (f"+{defense.strip()}" if defense else "")
     parsed, soft = _with_preset(specs.parse_system(typed))
@@ -209,16 +217,12 @@ def resolve_system(text: str, overrides: Overrides, defense: str = "") -> Resolv
 def resolve_attack(text: str, overrides: Overrides) -> Part:
     """Return the attack that `pgd@factors:steps=40` names."""
     spec = specs.parse(text)
-    own = {key: value for key, value in spec.options if key in ("source", "stage", "surrogate")}
-    if "source" in own:
-        raise UnknownOption(f"attack '{spec.name}': the key 'source' is reserved for cells; leave it out here")
+    own = {key: value for key, value in spec.options if key in ("source", "stage")}
     if own.get("stage", "serve") not in _STAGES:
         raise BadValue(f"attack '{spec.name}': stage '{own['stage']}' is not known; allowed: {', '.join(_STAGES)}")
-    if "surrogate" in own and own.get("stage") != "fit":
-        raise BadSpec(f"attack '{spec.name}': a surrogate is for attacks before training; add stage=fit")
-    surrogate = resolve_system(own["surrogate"], overrides) if "surrogate" in own else None
+    source = resolve_system(own["source"], overrides) if "source" in own else None
     bare = Spec(spec.name, spec.target, tuple((key, value) for key, value in spec.options if key not in own))
-    part = dataclasses.replace(_part("attack", bare, overrides), stage=own.get("stage", ""), surrogate=surrogate)
+    part = dataclasses.replace(_part("attack", bare, overrides), stage=own.get("stage", ""), source=source)
     if own:
         part = dataclasses.replace(part, text=str(spec))
     # --set does not reach the members: an ensemble means the same everywhere.
@@ -228,6 +232,7 @@ def resolve_attack(text: str, overrides: Overrides) -> Part:
     nested = [one.name for one in members if one.plugin().members]
     if nested:
         raise BadSpec(f"attack '{part.name}' has the ensemble '{nested[0]}' as a member; name its members instead")
+    members = tuple(dataclasses.replace(one, source=source) for one in members)
     return dataclasses.replace(part, members=members).at(spec.target or part.plugin().target)
 
 

@@ -59,6 +59,7 @@ TERMS: dict[tuple[str, str], Terms] = {
 #: Sub-technique of `Craft Adversarial Data` by what the attack may call.
 _CRAFTED = (("gradients", "AML.T0043.000 White-Box Optimization"), ("scores", "AML.T0043.001 Black-Box Optimization"),
             ("rankings", "AML.T0043.001 Black-Box Optimization"))  # fmt: skip
+_TRANSFER = "AML.T0043.002 Black-Box Transfer"
 _STAGES = {"serve": "deployment-time", "fit": "training-time"}
 
 
@@ -83,6 +84,7 @@ def build(reading: Reading) -> Section | None:
 def _row(held: Sequence[Asked]) -> tuple[Phrase, ...]:
     asked = held[0]
     access = str(asked.first["access"])
+    others = str(asked.first.get("other_systems") or "")
     terms = TERMS.get((family(asked.surface), asked.stage))
     kind = f"{terms.kind}; {terms.capability}" if terms else "\N{EN DASH}"
     said = _description(str(asked.first.get("attack_name", asked.attack)))
@@ -90,11 +92,11 @@ def _row(held: Sequence[Asked]) -> tuple[Phrase, ...]:
         (Name(asked.attack), f" {said}"),
         (Name(asked.surface),),
         (_goal(asked.goal),),
-        (f"{_knowledge(access)} ({access.replace('+', ', ') or 'nothing'})",),
+        (f"{_knowledge(access, others)} ({access.replace('+', ', ') or 'nothing'}", *_of(others), ")"),
         (f"{_STAGES.get(asked.stage, asked.stage)} ({asked.stage})",),
         listed([one.budget for one in held], 6),
         (kind,),
-        ("; ".join(_techniques(terms, access)) or "\N{EN DASH}",),
+        ("; ".join(_techniques(terms, access, others)) or "\N{EN DASH}",),
         ((terms.duty if terms else "") or "\N{EN DASH}",),
     )
 
@@ -113,16 +115,24 @@ def _goal(goal: str) -> str:
     return f"{goal}: integrity violation" if goal.split(":")[0] in ("promote", "push") else goal
 
 
-def _knowledge(access: str) -> str:
-    """Return what the standard calls an attacker who may call so much."""
+def _of(others: str) -> Phrase:
+    return (" of ", Name(others)) if others else ()
+
+
+def _knowledge(access: str, others: str) -> str:
+    """Return what the standard calls an attacker who may call so much, of the system attacked or of others alone."""
     held = set(access.split("+"))
+    if others:
+        return "black-box, by transfer"
     if "gradients" in held:
         return "white-box"
     return "black-box" if held & {"scores", "rankings"} else "no knowledge of the model"
 
 
-def _techniques(terms: Terms | None, access: str) -> list[str]:
+def _techniques(terms: Terms | None, access: str, others: str) -> list[str]:
     found = list(terms.techniques) if terms else []
+    if others:
+        return [_TRANSFER if one == _CRAFT else one for one in found]
     exact = next((name for word, name in _CRAFTED if word in access.split("+")), None)
     return [exact if one == _CRAFT and exact else one for one in found]
 

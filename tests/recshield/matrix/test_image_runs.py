@@ -38,8 +38,8 @@ BOTH = ("--models", "vbpr-amr,amr", "--attacks", "noise,fgsm,pgd:steps=2", "--bu
 KILLED = """
 import os, signal, sys
 from recshield.cli import main
-from recshield.matrix import steps
-true, seen = steps.realise, []
+from recshield.matrix import attacking
+true, seen = attacking.realise, []
 
 def realise(*arguments):
     seen.append(1)
@@ -47,7 +47,7 @@ def realise(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return true(*arguments)
 
-steps.realise = realise
+attacking.realise = realise
 sys.argv = ["recshield", *sys.argv[1:]]
 main()
 """
@@ -196,10 +196,10 @@ def test_a_run_that_is_killed_in_an_attack_goes_on_with_the_missing_steps(
         assert (tmp_path / "resumed" / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_images_attacked_before_training_are_those_of_the_surrogate(cli: Cli, tmp_path: Path) -> None:
+def test_images_attacked_before_training_are_those_of_the_source(cli: Cli, tmp_path: Path) -> None:
     """By default the gradient is that of the same system, trained on clean images."""
-    surrogates = (f"({SYSTEM})", "(vbpr:epochs=2,dims=8,std=0.2)")
-    asked = ",".join(("fgsm:stage=fit", *(f"fgsm:stage=fit,surrogate={text}" for text in surrogates)))
+    sources = (f"({SYSTEM})", "(vbpr:epochs=2,dims=8,std=0.2)")
+    asked = ",".join(("fgsm:stage=fit", *(f"fgsm:stage=fit,source={text}" for text in sources)))
     run = cli(
         tmp_path / "run", "--models", "vbpr-amr", "--attacks", asked, "--budget", "item_images=linf:16/255",
         "--controls", "none",
@@ -212,9 +212,12 @@ def test_images_attacked_before_training_are_those_of_the_surrogate(cli: Cli, tm
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
     assert default["attacked"] == same["attacked"] != default["clean"]
-    assert set(cells["labels"]) == {"trained on attacked images"}
+    assert set(cells["labels"]) == {
+        "trained on attacked images",
+        f"transfer: made on {sources[1][1:-1]}; trained on attacked images",
+    }
     labels = run.timings["label"].tolist()
-    assert sum("on attacked images" in label for label in labels) == 2, "the default and the same surrogate share steps"
+    assert sum("on attacked images" in label for label in labels) == 2, "the default and the same source share steps"
 
 
 def test_images_attacked_before_training_at_eps_0_train_the_clean_model(cli: Cli, tmp_path: Path) -> None:

@@ -139,11 +139,11 @@ def test_typed_options_win_over_set_which_wins_over_a_preset() -> None:
     assert resolve_system("amf", {}).defenses[0].option("epochs") == 200
 
 
-def test_set_reaches_the_surrogate_of_an_attack_and_the_control_of_a_defense() -> None:
+def test_set_reaches_the_source_of_an_attack_and_the_control_of_a_defense() -> None:
     overrides = {"vbpr-amr": {"epochs": "7", "dims": "8"}, "advreg": {"epochs": "3"}}
-    attack = resolve_attack("fgsm:stage=fit,surrogate=(vbpr-amr:dims=4)", overrides)
-    assert attack.surrogate is not None
-    assert attack.surrogate.model == resolve_system("vbpr-amr:dims=4,epochs=7", {}).model
+    attack = resolve_attack("fgsm:stage=fit,source=(vbpr-amr:dims=4)", overrides)
+    assert attack.source is not None
+    assert attack.source.model == resolve_system("vbpr-amr:dims=4,epochs=7", {}).model
     defended = resolve_system("amr", overrides)
     control = continued_rescaled_like(defended)
     assert control is not None
