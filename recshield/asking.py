@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from recshield.core import settings
+from recshield.core import settings, specs
 from recshield.core.errors import BadValue, DeviceMissing
 from recshield.core.registry import registry
 from recshield.evaluation.metrics import MetricAtK
@@ -32,6 +32,18 @@ def selection(text: str, every: int, patience: int) -> Selection | None:
     metric = MetricAtK.parse(rest if colon else text)
     metric.check_main()
     return Selection(str(metric), head.strip() if colon else "validation", every, patience)
+
+
+def queries(attacks: Sequence[str], count: int) -> list[str]:
+    """Return the options, as `--set` takes them, that give every attack which asks so many queries; none for 0."""
+    if not count:
+        return []
+    kinds = [registry().get("attack", specs.parse(text).name) for text in attacks]
+    names = [kind.name for kind in dict.fromkeys(kinds) if "queries" in specs.option_types(kind)]
+    if not names:
+        known = [name for name, kind in registry().found["attack"].items() if "queries" in specs.option_types(kind)]
+        raise BadValue(f"queries {count}: none of the attacks asks; add one of {', '.join(known)}, or leave it out")
+    return [f"{name}.queries={count}" for name in names]
 
 
 def budgets(texts: Sequence[str]) -> tuple[BudgetRequest, ...]:

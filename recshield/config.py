@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from recshield import asking
 from recshield.core import settings
 from recshield.core.errors import BadData, BadValue
 from recshield.core.specs import split_list
@@ -83,10 +84,13 @@ class MatrixConfig(BaseModel):
     patience: int = settings.SELECT_PATIENCE
     curve: int = 0
     stage: Texts = [settings.STAGE]
+    queries: int = 0
 
     def request(self) -> dict[str, Any]:
-        """Return the arguments of `recshield.run.prepare`."""
-        return self.model_dump()
+        """Return the arguments of `recshield.run.prepare`; `queries` is an option of the attacks that ask."""
+        held = self.model_dump()
+        held["overrides"] = [*asking.queries(self.attacks, held.pop("queries")), *self.overrides]
+        return held
 
     def text(self) -> str:
         """Return the file that stands for this request, every option written out."""

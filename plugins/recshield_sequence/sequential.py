@@ -18,7 +18,7 @@ from recshield.core.seeds import child
 from recshield.core.settings import RANKING_USERS, TOP_ITEMS
 from recshield.core.surfaces import CLEAN, Budget, Surface, View
 from recshield.data.interactions import DataInfo, Dataset, Interactions
-from recshield.evaluation.ranking import clean_lists
+from recshield.evaluation.ranking import first_items
 from recshield.training.loop import train
 from recshield_sequence.batches import ListBatch, SequenceBatch, goal_histories, ranges, training_batches
 from recshield_sequence.dropping import Dropper
@@ -258,7 +258,7 @@ class Sequential(Recommender):
 
     def _list_batches(self, train: Interactions) -> list[ListBatch]:
         known = np.flatnonzero(np.diff(train.indptr) > 0)
-        lists = clean_lists(self.score, train, TOP_ITEMS, self.item.device)
+        lists = first_items(self.score, train, TOP_ITEMS, self.item.device)
         found = []
         for start in range(0, len(known), RANKING_USERS):
             users = known[start : start + RANKING_USERS]

@@ -57,6 +57,12 @@ def matrix(
         list[str] | None,
         typer.Option(help="When attacks act: serve (after training) or fit (on images, before it). [default: serve]"),
     ] = None,
+    queries: Annotated[
+        int | None,
+        typer.Option(
+            help="Answers that each user gives to an attack that asks (nes, search). [default: its own]", min=1
+        ),
+    ] = None,
     curve: Annotated[
         int | None,
         typer.Option(help="Record a learning curve on the test rows every so many epochs. [default: 0, none]"),
@@ -90,7 +96,7 @@ def matrix(
         "seeds": seeds, "data_seed": data_seed, "device": device, "threads": threads, "set": set_,
         "controls": controls, "audit": audit, "select": select, "every": every, "patience": patience, "curve": curve,
         "stage": stage, "images": images, "image_size": image_size, "categories": categories,
-        "skip_bad_images": skip_bad_images,
+        "skip_bad_images": skip_bad_images, "queries": queries,
     }  # fmt: skip
     asked = merged(config, options.typed(given))
     prepared = run.prepare(**asked.request())

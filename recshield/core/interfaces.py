@@ -201,10 +201,10 @@ class Victim(Protocol):
         """Return the nearest perturbation with clean + delta inside the surfaces' bounds; the framework clamps, too."""
 
     def rankings(self, users: Tensor, k: int, delta: Delta) -> Tensor:
-        """RANKINGS: return the (len(users), k) item ids ranked first; counted as queries."""
+        """RANKINGS: return the (len(users), k) item ids ranked first, -1 beyond the last; counted as queries."""
 
-    def scores(self, users: Tensor, delta: Delta) -> Tensor:
-        """SCORES: return (len(users), n_items) scores; counted as queries."""
+    def scores(self, users: Tensor, delta: Delta, items: Tensor | None = None) -> Tensor:
+        """SCORES: return (len(users), n_items) scores, or those of the (len(users), m) items; counted as queries."""
 
     def ascend(self, delta: Delta, loss: str = "") -> tuple[Tensor, dict[str, Tensor]]:
         """GRADIENTS: return the value of the goal and its gradient with respect to the perturbation.

@@ -326,18 +326,23 @@ def top(scores: Tensor, masked: list[NDArray[np.int32]], k: int) -> Tensor:
     return held.sort(dim=1, descending=True, stable=True).indices[:, :k]
 
 
-def clean_lists(
-    score: Callable[[Tensor], Tensor], train: Interactions, k: int, device: torch.device
+def first_items(
+    score: Callable[[Tensor], Tensor],
+    train: Interactions,
+    k: int,
+    device: torch.device,
+    users: NDArray[np.integer] | None = None,
 ) -> NDArray[np.int32]:
-    """Return the (n_users, k) items that every user's list shows first, training items left out, -1 beyond the last.
+    """Return the (n_users, k) items that each user's list shows first, training items left out, -1 beyond the last.
 
     Args:
         score: (B,) int64 users -> (B, n_items) float32 scores.
         train: rows to mask.
         k: length of the lists; shorter where there are fewer items.
         device: where `score` wants its users.
+        users: whose lists; None = everybody's.
     """
-    everyone = np.arange(train.n_users, dtype=np.int32)
-    nothing = HeldOut(everyone, np.zeros(train.n_users + 1, np.int64), np.empty(0, np.int32))
+    asked = np.arange(train.n_users, dtype=np.int32) if users is None else users.astype(np.int32)
+    nothing = HeldOut(asked, np.zeros(len(asked) + 1, np.int64), np.empty(0, np.int32))
     count = min(k, train.n_items)
     return rank(score, train, nothing, device=device, extras=Extras(count)).first(count)

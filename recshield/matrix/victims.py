@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from recshield.core.storage import copy, split, zeros
 from recshield.core.surfaces import Delta, Stage, Surface, View, covers
 from recshield.data.interactions import HeldOut, Interactions
 from recshield.data.visual import IMAGES, clean_values, device_of, image_chunks, pictures
-from recshield.evaluation.ranking import clean_lists, top
+from recshield.evaluation.ranking import first_items
 from recshield.matrix.pixels import pixel_gradient
 from recshield.training.draws import draw_negatives
 
@@ -58,7 +59,7 @@ def oracle_pairs(train: Interactions, test: HeldOut, data_seed: int) -> GoalPair
 
 def top_pairs(model: Recommender, train: Interactions, data_seed: int, device: torch.device) -> GoalPairs:
     """Return the first items of every user's clean list with items of the rest: outside them and the training rows."""
-    lists = clean_lists(model.score, train, settings.TOP_ITEMS, device)
+    lists = first_items(model.score, train, settings.TOP_ITEMS, device)
     is_shown = lists >= 0
     everyone = np.arange(train.n_users, dtype=np.int32)
     return _beside(train, everyone.repeat(is_shown.sum(axis=1)), lists[is_shown], settings.TOP_DRAWS, data_seed, "top")
@@ -220,20 +221,28 @@ class TrainedVictim:
         return found
 
     def rankings(self, users: Tensor, k: int, delta: Delta) -> Tensor:
-        """RANKINGS: return the (len(users), k) items ranked first, training items left out."""
+        """RANKINGS: return the (len(users), k) items ranked first, training items left out, -1 beyond the last."""
         self._allow(Access.RANKINGS | Access.SCORES)
-        masked = [self._train.of(int(user)) for user in users]
-        return top(self._scores(users, delta), masked, k)
+        lists = first_items(self._served(users, delta), self._train, k, self.device, users.cpu().numpy())
+        return torch.from_numpy(lists.astype(np.int64))
 
-    def scores(self, users: Tensor, delta: Delta) -> Tensor:
-        """SCORES: return (len(users), n_items) scores."""
+    def scores(self, users: Tensor, delta: Delta, items: Tensor | None = None) -> Tensor:
+        """SCORES: return (len(users), n_items) scores, or those of the (len(users), m) items."""
         self._allow(Access.SCORES)
-        return self._scores(users, delta)
+        score = self._served(users, delta)
+        with torch.no_grad():
+            if items is None:
+                return score(users.to(self.device))
+            found = torch.empty(items.shape, device=self.device)
+            for some in torch.arange(len(users)).split(settings.RANKING_USERS):
+                found[some] = score(users[some].to(self.device)).gather(1, items[some].to(self.device))
+        return found
 
-    def _scores(self, users: Tensor, delta: Delta) -> Tensor:
+    def _served(self, users: Tensor, delta: Delta) -> Callable[[Tensor], Tensor]:
+        """Count the queries, and return the scores of a system under a perturbation, which is lowered once."""
         self.notes.n_queries += len(users)
         with torch.no_grad():
-            return self._model.score(users.to(self.device), self._model.lower(View(dict(delta))))
+            return functools.partial(self._model.score, view=self._model.lower(View(dict(delta))))
 
     def ascend(self, delta: Delta, loss: str = "") -> tuple[Tensor, dict[str, Tensor]]:
         """GRADIENTS: return the mean loss over the goal's triplets and its gradient, batch by batch."""

@@ -11,6 +11,7 @@ import yaml
 from recshield.cli import main
 from recshield.config import MatrixConfig, merged, read
 from recshield.core.errors import BadData, BadValue
+from recshield.run import prepare
 
 TYPED = [
     "--models", "mf,mf+advreg:eps=0.25:0.5,weight=1", "--attacks", "noise,fgsm", "--budget", "l2:0.5,1",
@@ -118,3 +119,16 @@ def test_scalars_are_texts_as_typed_on_a_command_line(tmp_path: Path) -> None:
 def test_an_empty_file_asks_for_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("# nothing\n", encoding="utf-8")
     assert merged(tmp_path / "empty.yaml", {}) == MatrixConfig()
+
+
+def test_queries_reach_every_attack_that_asks_and_a_typed_option_wins() -> None:
+    asked = MatrixConfig.model_validate({"models": "mf", "attacks": "fgsm,nes,search-list:shown=10", "queries": 40})
+    assert asked.request()["overrides"] == ["nes.queries=40", "search-list.queries=40"]
+    set_too = merged(None, {"models": "mf", "attacks": "nes,nes:steps=2", "queries": 40, "set": ["nes.queries=60"]})
+    assert set_too.request()["overrides"] == ["nes.queries=40", "nes.queries=60"]
+    options = prepare(**set_too.request()).plan.main()[1].attack
+    assert options is not None
+    assert options.option("queries") == 60
+    assert MatrixConfig.model_validate({"models": "mf", "attacks": "fgsm"}).request()["overrides"] == []
+    with pytest.raises(BadValue, match="none of the attacks asks; add one of nes, nes-list, search, search-list"):
+        MatrixConfig.model_validate({"models": "mf", "attacks": "fgsm", "queries": 40}).request()

@@ -211,6 +211,17 @@ def test_rankings_leave_training_items_out_and_count_queries() -> None:
         wanted = sorted((item for item in range(ITEMS) if item not in seen), key=lambda item: -float(scores[item]))[:5]
         assert items == wanted
     assert held.notes.n_queries == 3
+    whole = held.rankings(users, ITEMS, held.zeros())
+    n_candidates = [ITEMS - len(set(train.of(user).tolist())) for user in users.tolist()]
+    assert (whole >= 0).sum(dim=1).tolist() == n_candidates, "-1 beyond the last"
+
+
+def test_some_columns_of_the_scores_are_those_of_all_of_them() -> None:
+    held = victim(Access.SCORES)
+    users, items = torch.arange(USERS), torch.randint(ITEMS, (USERS, 7), generator=generator(0))
+    delta = {name: torch.randn(zeros.shape, generator=generator(1)) for name, zeros in held.zeros().items()}
+    assert torch.equal(held.scores(users, delta, items), held.scores(users, delta).gather(1, items))
+    assert held.notes.n_queries == 2 * USERS
 
 
 def test_degrade_pairs_are_three_draws_outside_the_training_rows() -> None:
