@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_command_of_the_documents_can_be_planned(
     if arguments[1] != "matrix":
         arguments = [arguments[0], arguments[1], "--help"]
     else:
-        for option in ("--dataset", "--data-dir", "--columns"):
+        for option in ("--dataset", "--data-dir", "--columns", "--images", "--categories"):
             if option in arguments:
                 place = arguments.index(option)
                 del arguments[place : place + 2]
@@ -113,13 +114,50 @@ def test_every_conformance_check_is_in_the_reference() -> None:
             )
 
 
-def test_the_reference_is_up_to_date() -> None:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+def loaded(name: str) -> ModuleType:
+    """Return a module of the docs folder."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
     assert spec
     assert spec.loader
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
-    assert made.page() == REFERENCE, "run `python docs/generate.py`"
+    return made
+
+
+def test_the_reference_is_up_to_date() -> None:
+    assert loaded("generate").page() == REFERENCE, "run `python docs/generate.py`"
+
+
+def test_every_attack_defense_model_and_metric_has_a_page_of_its_own() -> None:
+    """What a docstring cannot say stands in docs/pages.yaml; formulas of metrics in docs/metrics.md."""
+    pages = loaded("site_pages").pages()
+    for kind in ("attack", "defense", "model", "metric"):
+        for name in registry().found[kind]:
+            text = pages[f"plugins/{kind}/{name}.md"]
+            titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
+            wanted = {"Equation", "Example"} | ({"Limits"} if kind != "metric" else set())
+            assert wanted <= set(titles), f"{kind} {name}: {titles}"
+            assert re.search(r"```text\n\S[\s\S]*?```", text), f"{kind} {name} has no equation"
+            assert f"[`{name}`]({name}.md)" in pages[f"plugins/{kind}/index.md"]
+
+
+def page_commands() -> list[str]:
+    """Return the example of every such page."""
+    pages = loaded("site_pages").pages().items()
+    return [found for name, text in pages if "plugins/" in name for found in re.findall(r"```sh\n(.*)\n```", text)]
+
+
+@pytest.mark.parametrize("command", page_commands())
+def test_the_example_of_a_page_can_be_planned(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [*shlex.split(command), "--dry-run"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    said = capsys.readouterr()
+    assert not left.value.code, said.err
+    assert set(re.findall(r"^skipped +(\S+)", said.out, re.MULTILINE)) <= {"popular"}, said.out
 
 
 def test_every_check_has_a_page_that_says_what_it_means_and_what_to_do() -> None:

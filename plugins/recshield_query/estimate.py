@@ -14,6 +14,9 @@ from recshield.core.surfaces import Budget, Delta
 from recshield_query.answers import Answer, ListWatch, ScoreWatch, Watch
 from recshield_query.moves import Moving, direction, moved
 
+#: Weight of a random direction beside the estimates: nothing, but where there is none.
+_CHANCE = 1e-12
+
 
 def spread(credit: Tensor, like: Tensor) -> Tensor:
     """Return one value per row so that it multiplies the rows of a table."""
@@ -25,7 +28,7 @@ class NES(Attack):
     """Projected ascent along a gradient that is estimated from scores, in pairs of random directions.
 
     Every row of a surface is moved at once, and its estimate credits it with what its own user or item did. The iterate
-    with the highest value is kept; rows that no answer tells anything about are left as they are.
+    with the highest value is kept; rows that no answer tells anything about go a random way.
 
     Attributes:
         queries: answers that each user gives, the clean ones included.
@@ -76,8 +79,9 @@ class NES(Attack):
         watch = self.watch(victim, rng)
         best, value = delta, watch.ask(delta).value
         running = victim.zeros()
+        chance = direction(victim, budget, child(rng, "chance"), self.tile)
         for step in range(self.steps):
-            running = {name: by_rows(lambda held: held * self.decay, held) for name, held in running.items()}
+            running = {name: by_rows(self._decayed, held, chance[name]) for name, held in running.items()}
             for pair in range(self.pairs):
                 along = direction(victim, budget, child(rng, "direction", step, pair), self.tile)
                 size = self.reach * budget.eps
@@ -88,6 +92,10 @@ class NES(Attack):
             if reached > value:
                 best, value = delta, reached
         return best
+
+    def _decayed(self, held: Tensor, chance: Tensor) -> Tensor:
+        """Return a running sum for the next step; a row without any estimate goes a way of its own."""
+        return held * self.decay + _CHANCE * chance
 
     def _add(self, watch: Watch, running: Moving, along: Delta, one: Answer, other: Answer) -> None:
         """Add the estimate of one pair to the running sum, row by row."""
@@ -100,7 +108,7 @@ class NES(Attack):
 
 @dataclass(frozen=True)
 class ListNES(NES):
-    """The same from ranked lists alone: each user shows the items ranked first, without scores.
+    """NES from ranked lists alone: each user shows the items ranked first, without scores.
 
     Attributes:
         queries: lists that each user shows, the clean ones included.

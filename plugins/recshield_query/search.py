@@ -89,7 +89,7 @@ class Search(Attack):
 
 @dataclass(frozen=True)
 class ListSearch(Search):
-    """The same from ranked lists alone: each user shows the items ranked first, without scores.
+    """Random search from ranked lists alone: each user shows the items ranked first, without scores.
 
     Attributes:
         queries: lists that each user shows, the clean ones included.

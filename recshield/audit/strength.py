@@ -124,6 +124,7 @@ class BeatsNoise(Check):
         if lead.is_below_zero:
             return Finding(PASS, both, figures)
         if lead.is_above_zero:
-            sentence = f"weaker than noise: {both}; the attack or its loss is the wrong one, no worst case"
+            why = f"it does not carry over from {facts['other_systems']}" if facts.get("other_systems") else ""
+            sentence = f"weaker than noise: {both}; {why or 'the attack or its loss is the wrong one'}, no worst case"
             return Finding(FAIL, sentence, figures)
         return Finding(WARN, f"not distinguishable from noise over {lead.n_users} users: {both}", figures)
