@@ -20,6 +20,8 @@ class Continue(Defense):
 
     Attributes:
         epochs: more epochs after the undefended training.
+
+    Source: the comparison of He et al. 2018 (APR), arXiv:1808.03908, section 4.2: MF-BPR trained on against APR.
     """
 
     epochs: int = 200
@@ -111,6 +113,8 @@ class Rescaled(Defense):
 
     Attributes:
         like: the system whose norms are taken over.
+
+    Source: own; the control of check 23 (SCALE).
     """
 
     like: System

@@ -38,7 +38,10 @@ class Popular(Recommender):
 
 
 class Random(Recommender):
-    """Ranks items at random, the same way each time it is asked."""
+    """Ranks items at random, the same way each time it is asked.
+
+    Source: the level of chance; a baseline of He and McAuley 2016 (VBPR), arXiv:1510.01784 (RAND).
+    """
 
     name = "random"
     key: Tensor

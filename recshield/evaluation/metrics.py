@@ -97,7 +97,9 @@ class HitRatio(Metric):
 class Ndcg(Metric):
     """Discounted gain of the test items among the first K over the best possible.
 
-    With one test item: ln 2 / ln(rank + 2) where rank < K, else 0 (He et al. 2018, section 4.1.2).
+    With one test item: ln 2 / ln(rank + 2) where rank < K, else 0.
+
+    Source: He et al. 2018 (APR), arXiv:1808.03908, section 4.1.2; Jaervelin and Kekaelaeinen 2002; as in ranx.
     """
 
     name = "ndcg"
@@ -114,7 +116,10 @@ class Ndcg(Metric):
 
 
 class Mrr(Metric):
-    """One over the place of the first test item, 0 beyond K."""
+    """One over the place of the first test item, 0 beyond K.
+
+    Source: Voorhees 1999, the TREC-8 question answering track; as in ranx.
+    """
 
     name = "mrr"
     description = "reciprocal of the place (from 1) of the first test item, 0 beyond K"
@@ -126,7 +131,10 @@ class Mrr(Metric):
 
 
 class Auc(Metric):
-    """Share of the candidates outside the test rows that score below the test item (ties count against the model)."""
+    """Share of the candidates outside the test rows that score below the test item (ties count against the model).
+
+    Source: Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747; Rendle et al. 2009 (BPR), arXiv:1205.2618.
+    """
 
     name = "auc"
     description = "share of candidates outside the test rows that score below the test item; no K"
