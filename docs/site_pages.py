@@ -92,7 +92,8 @@ def page(one: Description, extra: dict[str, str]) -> str:
     facts = [*one.claims.items(), *_reach(one.kind, made)]
     if facts:
         title = "Threat model" if one.kind == "attack" else "What it touches" if one.kind != "metric" else "What it is"
-        lines += [f"## {title}", "", "| what | value |", "|---|---|", *(f"| {key} | {value.replace('|', ', ')} |" for key, value in facts), ""]
+        rows = [f"| {key} | {value.replace('|', ', ')} |" for key, value in facts]
+        lines += [f"## {title}", "", "| what | value |", "|---|---|", *rows, ""]
     if one.options:
         lines += ["## Options", "", "| option | default | meaning |", "|---|---|---|"]
         lines += [f"| `{option.name}` | `{option.default or ' '}` | {option.doc} |" for option in one.options]
