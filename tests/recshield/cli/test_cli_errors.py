@@ -54,7 +54,7 @@ def refused(cli: Cli, *arguments: str) -> str:
     [
         (["--models", "mff"], "error: no model 'mff'; did you mean 'mf'? installed: amf, amr, asasrec, asasrec-paper, duif, "),
         (["--models", "mf", "--attacks", "pdg"],
-         "error: no attack 'pdg'; did you mean 'pgd'? installed: apgd, auto, bim, fgm, fgsm, mim, msap, noise, pgd. see `recshield plugins`"),
+         "error: no attack 'pdg'; did you mean 'pgd'? installed: apgd, auto, bim, fgm, fgsm, mim, msap, nes, nes-list, noise, pgd, search, search-list. see `recshield plugins`"),
         (["--models", "mf+advrag"],
          "error: no defense 'advrag'; did you mean 'advreg'? installed: advonly, advreg, continue, jpeg, noisereg, rescaled."),
         (["--models", "mf", "--dataset", "ml-100"], "error: no dataset 'ml-100'; did you mean 'ml-100k'? installed:"),

@@ -46,7 +46,7 @@ SIGNATURES = {
         "Victim.ascend": "(self, delta, loss=)",
         "Victim.legal": "(self, delta)",
         "Victim.rankings": "(self, users, k, delta)",
-        "Victim.scores": "(self, users, delta)",
+        "Victim.scores": "(self, users, delta, items=)",
         "Victim.zeros": "(self)",
         "View": "(delta=, rows=, filters=)",
         "View.read": "(self, surface, clean, rows=)",
