@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from recshield.config import MatrixConfig
 from recshield.core.errors import BadData
 from recshield.folders import Weights
-from recshield.matrix.plan import Plan
+from recshield.matrix.plan import Plan, Step
 
 FORMAT = "recshield-bundle-1"
 ABOUT = "bundle.json"
@@ -21,7 +21,7 @@ _TABLES = ("results", "per_user", "steps", "timings", "curves", "verdicts", "pic
 MEMBER = re.compile(
     rf"(?:bundle\.json|manifest\.json|(?:{'|'.join(_TABLES)})\.parquet"
     r"|pictures/(?:clean|[0-9a-f]{12})-\d{1,10}\.png"
-    r"|perturbations/[0-9a-f]{12}\.safetensors|weights-\d{1,4}\.safetensors)"
+    r"|perturbations/[0-9a-f]{12}\.safetensors|(?:weights|extractor)-\d{1,4}\.safetensors)"
 )
 #: Largest description that is read, in bytes.
 ABOUT_BYTES = 64 * 1024**2
@@ -37,6 +37,18 @@ class Member(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class Extracted(BaseModel):
+    """The weights of one extractor, what its step noted, and the hash of the images that it saw."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    identity: str
+    file: Annotated[str, Field(pattern=r"^extractor-\d{1,4}\.safetensors$")]
+    facts: dict[str, Any]
+    pipeline: str
+    images: str
+
+
 class About(BaseModel):
     """The description in a bundle; `rows` is the hash of training and test rows, one per fold."""
 
@@ -47,6 +59,7 @@ class About(BaseModel):
     dataset: str
     rows: list[str]
     trained: list[Weights]
+    extracted: list[Extracted] = []
     files: dict[str, Member]
     versions: dict[str, str]
 
@@ -74,6 +87,12 @@ def read(path: Path, archive: Path) -> About:
         wrong = f"its request asks for {about.request.threads} threads"
         raise BadData.at(archive, None, wrong, f"at most {_THREADS} are used")
     return about
+
+
+def extraction_of(made: Plan, step: Step) -> str:
+    """Return what says which features a step extracts, whatever code and machine it runs with."""
+    fold = made.data_keys.index(step.spec["data"])
+    return json.dumps([step.spec["extractor"], step.spec["data_seed"], fold], sort_keys=True, default=str)
 
 
 def request_of(manifest: dict[str, Any], folder: Path) -> MatrixConfig:

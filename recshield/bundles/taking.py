@@ -12,13 +12,16 @@ from safetensors.torch import load_file, save_file
 
 from recshield.bundles.comparing import Finding, apart
 from recshield.core.errors import BadData
+from recshield.core.interfaces import Recommender
 from recshield.core.norms import measure
 from recshield.core.settings import BUDGET_TOLERANCE
 from recshield.core.surfaces import Surface
+from recshield.data.visual import IMAGES
 from recshield.matrix.cells import Cell
 from recshield.matrix.fitting import load_system
 from recshield.matrix.loading import Context, load_data
 from recshield.matrix.plan import Step
+from recshield.matrix.realised import realise
 from recshield.run import MatrixRun, Prepared
 
 _RECORDED = (
@@ -50,25 +53,30 @@ def take_over(prepared: Prepared, held: MatrixRun, *, is_replayed: bool) -> set[
         if is_replayed or path is None or cell.eps.unit != "raw" or not is_whole(path):
             replayed.add(cell.id)
             continue
-        surfaces = _surfaces(prepared, cell)
+        model = _model(prepared, cell)
+        surfaces = {one.name: one for one in model.surfaces}
         delta = _checked(path, surfaces)
         facts = _facts(cell, delta, surfaces, held.results.facts(cell.id) or {})
-        _put(prepared, prepared.plan.steps[key], delta, facts)
+        _put(prepared, prepared.plan.steps[key], delta, facts, model)
     return replayed
 
 
 def _surfaces(prepared: Prepared, cell: Cell) -> dict[str, Surface]:
     """Return the surfaces of a cell's model; the bundle has no say in what one norm spans."""
+    return {one.name: one for one in _model(prepared, cell).surfaces}
+
+
+def _model(prepared: Prepared, cell: Cell) -> Recommender:
+    """Return the model that a cell's attack perturbs."""
     steps = prepared.plan.steps_of[cell.id]
     data, _ = load_data(prepared.store.need(steps.data))
     request = prepared.plan.request
-    spec = prepared.plan.steps[steps.measure].spec["system"]
+    spec = prepared.plan.steps[steps.attack].spec["system"]
     try:
-        model = load_system(spec, prepared.store, data, Context(request.device, request.threads))
+        return load_system(spec, prepared.store, data, Context(request.device, request.threads))
     except (RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise BadData(f"the weights of {cell.system.name} do not fit it ({reason}); bundle the run again") from None
-    return {one.name: one for one in model.surfaces}
 
 
 def _checked(path: Path, surfaces: dict[str, Surface]) -> dict[str, torch.Tensor]:
@@ -111,9 +119,14 @@ def _facts(
     }
 
 
-def _put(prepared: Prepared, step: Step, delta: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+def _put(
+    prepared: Prepared, step: Step, delta: dict[str, torch.Tensor], facts: dict[str, Any], model: Recommender
+) -> None:
     def compute(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         save_file(delta, folder / "delta.safetensors")
+        if IMAGES in delta:
+            with torch.no_grad():
+                facts.update(realise(model, delta[IMAGES].to(prepared.plan.request.device), folder))
         plain = {key: value.item() if hasattr(value, "item") else value for key, value in facts.items()}
         return plain, {"kind": "attack", "seconds": 0.0}
 
@@ -148,8 +161,9 @@ def unlike_the_replayed(prepared: Prepared, held: MatrixRun, replayed: set[str],
         if cell.id not in replayed or path is None:
             continue
         entry = prepared.store.need(prepared.plan.steps_of[cell.id].attack)
-        delta, stored = load_file(entry.file("delta.safetensors")), _stored(path)
-        if not is_whole(path):
+        made = entry.file("delta.safetensors")
+        delta, stored = load_file(made), _stored(path)
+        if not is_whole(path) and is_whole(made):  # of large perturbations of images the step itself keeps a sample
             delta = _sampled(delta, stored, _surfaces(prepared, cell), norms[cell.id])
         off = _furthest(stored, delta)
         if off > tolerance:

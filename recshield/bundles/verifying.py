@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from recshield import run
 from recshield.bundles import opening
 from recshield.bundles.about import ABOUT, About, keep_cells, read, request_of
 from recshield.bundles.comparing import Finding, compare
+from recshield.bundles.features import take_over_features
 from recshield.bundles.taking import budgets, take_over, unlike_the_replayed
 from recshield.core.errors import BadData, RecshieldError
 from recshield.core.registry import registry
@@ -49,6 +51,8 @@ def verify(
     *,
     data_dir: str | None = None,
     dataset: str = "",
+    images: str = "",
+    categories: str = "",
     digest: str = "",
     device: str = "",
     tolerance: float = 0.0,
@@ -61,6 +65,8 @@ def verify(
         archive: what `recshield bundle` wrote.
         data_dir: folder of the named data sets; default: the variable RECSHIELD_DATA.
         dataset: the data, where the run was made on a path: a name or path here.
+        images: folder of the images here, where the run named one.
+        categories: file of the categories here, where the run named one.
         digest: SHA-256 that the archive must have.
         device: default: the run's, or the CPU where that device is not here.
         tolerance: largest relative difference of a figure; 0 = to the last digit.
@@ -88,8 +94,9 @@ def verify(
         held = _loaded(made, folder)
         if held is None:
             return made
-        prepared = _prepared(about, folder, store, data_dir, dataset, device)
-        _check(made, about, held, prepared, Check(tolerance, is_replayed, listener or run.Silent()))
+        here = {"dataset": dataset, "images": images, "categories": categories, "device": device}
+        prepared = _prepared(about, folder, store, data_dir, here)
+        _check(made, about, held, prepared, folder, Check(tolerance, is_replayed, listener or run.Silent()))
     return made
 
 
@@ -136,18 +143,17 @@ def _loaded(made: Verified, folder: Path) -> MatrixRun | None:
     return held
 
 
-def _prepared(about: About, folder: Path, store: Store, data_dir: str | None, dataset: str, device: str) -> Prepared:
-    """Return the plan of the request with the stored weights in place of trainings, in a store of its own."""
-    if not dataset and about.request.dataset not in registry().found["dataset"]:
+def _prepared(about: About, folder: Path, store: Store, data_dir: str | None, here: dict[str, str]) -> Prepared:
+    """Return the plan of the request with the stored weights in place of trainings, in a store of its own.
+
+    `here`: what the request names by a place that may be another one on this machine; empty = as the request has it.
+    """
+    if not here["dataset"] and about.request.dataset not in registry().found["dataset"]:
         named = about.request.dataset
         raise BadData(f"the run was made on '{named}', no named data set; name the same rows here with --dataset")
     is_here = about.request.device == "cpu" or torch.cuda.is_available()
-    more = {
-        "data_dir": data_dir,
-        "dataset": dataset or about.request.dataset,
-        "device": device or (about.request.device if is_here else "cpu"),
-        "curve": 0,
-    }
+    more: dict[str, Any] = {"data_dir": data_dir, "device": about.request.device if is_here else "cpu", "curve": 0}
+    more |= {key: value for key, value in here.items() if value}
     imports = {
         held.identity: Import(str(folder / held.file), held.digest, held.facts.model_dump()) for held in about.trained
     }
@@ -155,7 +161,7 @@ def _prepared(about: About, folder: Path, store: Store, data_dir: str | None, da
     return Prepared(prepared.plan, prepared.metrics, store, prepared.manifest)
 
 
-def _check(made: Verified, about: About, held: MatrixRun, prepared: Prepared, check: Check) -> None:
+def _check(made: Verified, about: About, held: MatrixRun, prepared: Prepared, folder: Path, check: Check) -> None:
     say = made.findings.append
     made.findings += _as_asked(about, held, prepared)
     if not made.is_sound:
@@ -180,6 +186,10 @@ def _check(made: Verified, about: About, held: MatrixRun, prepared: Prepared, ch
             say(Finding(False, "the training and test rows here are not those of the run"))
             return
         say(Finding(True, "data: the same training and test rows"))
+        _perform(prepared, ("images",), check.listener)
+        made.findings += take_over_features(prepared, about, folder)
+        if not made.is_sound:
+            return
         _perform(prepared, ("import",), check.listener)
         replayed = take_over(prepared, held, is_replayed=check.is_replayed)
         _perform(prepared, ("attack", "measure"), check.listener)

@@ -10,10 +10,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from recshield import run
-from recshield.bundles.about import ABOUT, FORMAT, MEMBER, About, Member, keep_cells, request_of
+from recshield.bundles.about import (
+    ABOUT,
+    FORMAT,
+    MEMBER,
+    About,
+    Extracted,
+    Member,
+    extraction_of,
+    keep_cells,
+    request_of,
+)
 from recshield.core.errors import BadData, OutputRefused
 from recshield.folders import TrainFacts, Weights, digest_of
 from recshield.matrix.store import Entry
+from recshield.matrix.visuals import STATE
 from recshield.run import MatrixRun, Prepared
 
 #: Time of every member, so that the bytes do not depend on when they were written.
@@ -44,6 +55,8 @@ def write(folder: Path, out: Path, data_dir: str | None = None) -> str:
         raise BadData.at(folder, None, "it was measured on other files", "name the same data with --data-dir")
     keep_cells(prepared.plan, set(held.results.steps["cell"]))
     trained, files = _weights(prepared, held)
+    extracted, more = _extractors(prepared)
+    files |= more
     files |= {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
     _check_names(folder, files)
     about = About(
@@ -52,6 +65,7 @@ def write(folder: Path, out: Path, data_dir: str | None = None) -> str:
         dataset=prepared.plan.request.source.name,
         rows=[_need(prepared, key).facts["rows"] for key in prepared.plan.data_keys],
         trained=trained,
+        extracted=extracted,
         files={name: Member(bytes=path.stat().st_size, sha256=digest_of(path)) for name, path in sorted(files.items())},
         versions=held.manifest["versions"],
     )
@@ -74,6 +88,25 @@ def _weights(prepared: Prepared, held: MatrixRun) -> tuple[list[Weights], dict[s
         identity = step.spec["identity"]
         trained.append(Weights(identity=identity, file=name, digest=digest_of(files[name]), facts=facts))
     return trained, files
+
+
+def _extractors(prepared: Prepared) -> tuple[list[Extracted], dict[str, Path]]:
+    found: list[Extracted] = []
+    files: dict[str, Path] = {}
+    for step in prepared.plan.steps.values():
+        if step.kind == "features":
+            entry, images, name = _need(prepared, step.key), step.spec["images"], f"extractor-{len(found)}.safetensors"
+            files[name] = entry.file(STATE)
+            found.append(
+                Extracted(
+                    identity=extraction_of(prepared.plan, step),
+                    file=name,
+                    facts=entry.facts["facts"],
+                    pipeline=entry.facts["hash"],
+                    images=_need(prepared, images).facts["hash"],
+                )
+            )
+    return found, files
 
 
 def _need(prepared: Prepared, key: str) -> Entry:

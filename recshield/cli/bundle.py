@@ -33,6 +33,8 @@ def verify(
     archive: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `recshield bundle` wrote.")],
     data_dir: options.DataDir = None,
     dataset: Annotated[str, typer.Option(metavar="NAME|PATH", help="The data, where the run was made on a path.")] = "",
+    images: Annotated[str, typer.Option(metavar="DIR", help="The images, where the run named a folder.")] = "",
+    categories: Annotated[str, typer.Option(metavar="FILE", help="The categories, where the run named a file.")] = "",
     digest: Annotated[str, typer.Option(metavar="HEX", help="SHA-256 that the archive must have.")] = "",
     device: Annotated[str, typer.Option(help="[default: the run's, or cpu where that is not here]")] = "",
     tolerance: Annotated[
@@ -48,8 +50,8 @@ def verify(
     from recshield.report.text import safe
 
     made = bundles.verify(
-        archive, data_dir=data_dir, dataset=dataset, digest=digest, device=device, tolerance=tolerance,
-        is_replayed=replay,
+        archive, data_dir=data_dir, dataset=dataset, images=images, categories=categories, digest=digest,
+        device=device, tolerance=tolerance, is_replayed=replay,
     )  # fmt: skip
     if json_:
         import json

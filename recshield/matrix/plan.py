@@ -210,18 +210,19 @@ class _Planner:
         return {"images": images, "features": features, "extractor": part, "data_seed": request.data_seed}
 
     def system(
-        self, system: ResolvedSystem, seed: int, fold: int, poison: str = ""
+        self, system: ResolvedSystem, seed: int, fold: int, poison: dict[str, str] | None = None
     ) -> tuple[dict[str, Any], list[str], list[Part]]:
         """Plan training; return how to load the system, the steps it loads, and the plugins involved.
 
-        `poison` is the key of an attack step whose images take the place of the clean ones, before training.
+        `poison` is the key of an attack step whose images take the place of the clean ones, before training, and a hash
+        of what was asked of it.
         """
         plugins: list[Part] = [system.model, *system.defenses]
         data = self.made.data_keys[fold]
         visual = self.visual(system, fold)
         behind = [visual["images"], visual["features"]] if visual else []
         if poison:
-            visual, behind = visual | {"poison": poison}, [*behind, poison]
+            visual, behind = visual | poison, [*behind, poison["poison"]]
         shared = {"data": data, "seed": seed, "visual": visual}
         trained = self._train((system.model,), None, shared, 0, system.model.text)
         loads = [data, trained.train, *behind]
@@ -292,7 +293,8 @@ class _Planner:
     def _identity(self, parts: PartSpecs, base: _Trained | None, given: Mapping[str, Any], depth: int) -> str:
         """Return a hash of what was asked for, whatever code and data it ran with."""
         selection = dataclasses.asdict(self.request.selection) if self.request.selection else None
-        visual = {key: held for key, held in given["visual"].items() if key in ("extractor", "data_seed", "poison")}
+        named = ("extractor", "data_seed", "poisoned_by")
+        visual = {key: held for key, held in given["visual"].items() if key in named}
         asked = [parts, base.identity if base else "", given["seed"], depth, selection, visual]
         text = json.dumps(asked, sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -336,7 +338,8 @@ class _Planner:
         if cell.attack is not None:
             attack = self._attack(cell, ref, loads, plugins)
         if is_poisoned:
-            ref, loads, plugins = self.system(cell.system, cell.seed, cell.fold, attack)
+            poison = {"poison": attack, "poisoned_by": cell.with_system(cell.source).id}
+            ref, loads, plugins = self.system(cell.system, cell.seed, cell.fold, poison)
         is_hashed = cell.attack is None or cell.eps.value == 0
         spec = {"system": ref, "data": data, "attack": attack or None, "hash": is_hashed, "stage": cell.stage}
         spec["extras"] = self.request.extras.content()

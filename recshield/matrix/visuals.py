@@ -29,7 +29,8 @@ from recshield.training.progress import report_progress
 
 Facts = dict[str, Any]
 Held = Mapping[str, Any]
-_STATE, _FEATURES = "extractor.safetensors", "features.safetensors"
+#: What a features step leaves: the extractor's weights, and the features over their largest absolute value.
+STATE, _FEATURES = "extractor.safetensors", "features.safetensors"
 #: What an attack step on images leaves beside its perturbation: by how much each item's features move.
 LOWERED = "lowered.safetensors"
 #: Names of the two in it: as floats, and from the saved 8-bit images.
@@ -52,13 +53,37 @@ def features(spec: Held, store: Store, context: Context, folder: Path) -> Facts:
     held = image_store.load(store.need(spec["images"]).folder)
     extractor = _build(spec["extractor"], held, data, spec["data_seed"])
     told = dict(extractor.fit(_warm(held, data), data.categories, generator(spec["data_seed"], "extractor", "fit")))
+    return _kept(extractor, held, told, context, folder)
+
+
+def features_of_weights(
+    spec: Held, weights: Mapping[str, Tensor], told: Facts, store: Store, context: Context, folder: Path
+) -> Facts:
+    """Extract the features of all images with weights that were saved, in place of training an extractor.
+
+    Raises:
+        BadValue: the weights do not fit the extractor.
+    """
+    data, _ = load_data(store.need(spec["data"]))
+    held = image_store.load(store.need(spec["images"]).folder)
+    extractor = _build(spec["extractor"], held, data, spec["data_seed"])
+    try:
+        extractor.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise BadValue(f"the weights of extractor '{extractor.name}' do not fit it ({reason})") from None
+    return _kept(extractor, held, told, context, folder)
+
+
+def _kept(extractor: Extractor, held: Images, told: Facts, context: Context, folder: Path) -> Facts:
+    """Extract and write the features, and the weights beside them."""
     extractor.eval().requires_grad_(False).to(context.device)
     values = extract(extractor, held, torch.device(context.device))
     scale = float(values.abs().max())
     if not (scale > 0 and torch.isfinite(values).all()):
         raise NonFiniteScores(f"the features of extractor '{extractor.name}' are all zero, NaN or infinite")
     state = {name: one.detach().cpu().contiguous() for name, one in extractor.state_dict().items()}
-    save_file(state, folder / _STATE)
+    save_file(state, folder / STATE)
     save_file({"features": (values / scale).contiguous()}, folder / _FEATURES)
     return {"facts": told, "pipeline": extractor.pipeline(), "scale": scale, "hash": _hash(extractor, state)}
 
@@ -89,7 +114,7 @@ def with_visual(data: Dataset, ref: Held | None, store: Store, context: Context)
     held = image_store.load(store.need(ref["images"]).folder)
     entry = store.need(ref["features"])
     extractor = _build(ref["extractor"], held, data, ref["data_seed"])
-    extractor.load_state_dict(load_file(entry.file(_STATE)))
+    extractor.load_state_dict(load_file(entry.file(STATE)))
     extractor.eval().requires_grad_(False)
     values = load_file(entry.file(_FEATURES))["features"]
     if ref.get("poison"):
