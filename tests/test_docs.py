@@ -176,3 +176,21 @@ def test_links_between_the_documents_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.parametrize(("page", "kind", "name"), [("model", "recommender", "recent"), ("metric", "metric", "first")])
+def test_the_code_of_a_how_to_page_passes_the_kit(
+    page: str, kind: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recshield.testing import run_checks
+
+    text = (ROOT / f"docs/howto/{page}.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setitem(sys.modules, "howto_plugin", type(sys)("howto_plugin"))
+    space: dict[str, object] = {"__name__": "howto_plugin"}
+    exec(compile(block, f"{page}.md", "exec"), space)
+    hook = space[f"recshield_{kind}s"]
+    (made,) = hook()  # type: ignore[operator]
+    assert made.name == name
+    failed = [one for one in run_checks(kind, made) if not one.passed]
+    assert not failed, failed

@@ -50,7 +50,10 @@ class Check(ABC):
     of_members: ClassVar[str] = ""
 
     def needs(self, cell: Cell) -> Mapping[str, Cell]:
-        """Return the other cells it judges this one by, by role; the planner adds them."""
+        """Return the other cells it judges this one by; the planner adds them.
+
+        Keys are `NAME.role`, with the check's own name: `other(facts, results, role)` finds the cell again.
+        """
         return {}
 
     def further_needs(self, cell: Cell) -> Mapping[str, Cell]:
