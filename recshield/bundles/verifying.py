@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from recshield.matrix.loading import Context
 from recshield.matrix.request import Import
 from recshield.matrix.results import collect
 from recshield.matrix.store import Store
+from recshield.matrix.threads import threads
 from recshield.run import MatrixRun, Prepared
 
 
@@ -179,7 +178,7 @@ def _check(made: Verified, about: About, held: MatrixRun, prepared: Prepared, fo
     if untrained:
         say(Finding(False, f"the weights of '{untrained[0]}' are not in the bundle"))
         return
-    with _threads(prepared.plan.request.threads):
+    with threads(prepared.plan.request.threads):
         _perform(prepared, ("data",), check.listener)
         rows = [prepared.store.need(key).facts["rows"] for key in prepared.plan.data_keys]
         if rows != about.rows:
@@ -235,13 +234,3 @@ def _perform(prepared: Prepared, kinds: tuple[str, ...], listener: Listener) -> 
     outcome = runner.run(wanted, prepared.store, _context(prepared), 1, listener)
     for reason in outcome.failed.values():
         raise RecshieldError(reason)
-
-
-@contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -27,6 +27,9 @@ class Access(Flag):
     SCORES = auto()
     GRADIENTS = auto()
 
+    def __str__(self) -> str:
+        return ", ".join(str(one.name) for one in Access if one in self) or "nothing"
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -252,8 +255,8 @@ class Defense(ABC):
     default_target: ClassVar[str] = ""
     warm_start: ClassVar[bool] = False
 
-    def prepare(self, data: Dataset) -> Dataset:
-        """Return the data to train on (before fit)."""
+    def prepare(self, data: Dataset, rng: Generator) -> Dataset:
+        """Return the data to train on (before fit); every draw comes from `rng`."""
         return data
 
     def objective(self, base: Objective, target: str) -> Objective:

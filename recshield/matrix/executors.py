@@ -25,6 +25,7 @@ from recshield.matrix.isolation import own_random_state
 from recshield.matrix.loading import Context
 from recshield.matrix.plan import Step
 from recshield.matrix.store import Store
+from recshield.matrix.threads import threads
 from recshield.training.progress import listening
 
 
@@ -73,12 +74,8 @@ def perform(step: Step, store: Store, context: Context) -> None:
         timing = {"kind": step.kind, "seconds": seconds, "cuda_ms": _cuda_since(mark), "threads": context.threads}
         return facts, timing | _peak(context)
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(context.threads)
-    try:
+    with threads(context.threads):
         store.put(step.key, compute)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _perform_in_worker(step: Step, store: Store, context: Context) -> str:

@@ -151,7 +151,7 @@ def _fit(
     for held in parts[1:]:
         part = part_of(held)
         defense = make(part, {})
-        data = defense.prepare(data)
+        data = defense.prepare(data, generator(spec["seed"], "prepare", part.name))
         objective = defense.objective(objective, part.target)
         if defense.warm_start and epochs is None:
             epochs = part.option("epochs")

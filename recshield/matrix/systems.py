@@ -201,6 +201,11 @@ def resolve_system(text: str, overrides: Overrides, defense: str = "") -> Resolv
     for place, spec in enumerate(parsed.defenses, start=1):
         part = _part("defense", spec, overrides, soft.get(place))
         target = part.target or part.plugin().default_target or system.default_target()
+        if spec.target and part.plugin().objective is Defense.objective:
+            raise BadSpec(
+                f"'{typed}': defense '{part.name}' changes no loss, so it has no surface to act on; leave "
+                f"'@{spec.target}' away"
+            )
         if part.choices and not is_fitted(part):
             raise BadSpec(f"'{typed}': defense '{part.name}' does not train, so nothing can choose its options")
         defenses.append(part.at(target))

@@ -177,7 +177,7 @@ class TrainedVictim:
     def _allow(self, needed: Access) -> None:
         if not self._access & needed:
             raise AccessDenied(
-                f"the attack called what needs {needed.name}, but declares {self._access!r}; add it to its `access`"
+                f"the attack called what needs {needed.name}, but declares {self._access}; add it to its `access`"
             )
 
     @property

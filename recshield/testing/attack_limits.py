@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from recshield.core.interfaces import Access, Attack, Goal
+from recshield.core.interfaces import Access, Attack
 from recshield.core.seeds import generator
-from recshield.core.surfaces import Budget, Delta, View, covers, family
+from recshield.core.surfaces import Budget, Delta, View, covers
 from recshield.data.interactions import Dataset
-from recshield.matrix.victims import TrainedVictim, degrade_pairs
+from recshield.testing.attack_calls import against, perturb, said, target_of
 from recshield.testing.data import one_item_dataset, one_user_dataset, small_dataset
 from recshield.testing.failures import CheckFailed, applies_if, need
-from recshield.testing.probes import as_served
 from recshield.testing.reference import USER, TwoTables, TwoTablesConfig, trained_tables, untrained_tables
 
 #: Width of the tables with a planted weakness, of which it takes up three: noise spends its budget on the rest.
@@ -26,29 +24,6 @@ _WEAKNESS = 20.0
 _BUDGETS = (Budget("l2", 0.1), Budget("linf", 0.1))
 #: Relative difference of what an attack reaches on two devices.
 _DEVICE_SLACK = 0.01
-
-
-def _said(attack: Attack) -> str:
-    return f"attack '{attack.name}'"
-
-
-def _target(attack: Attack) -> str:
-    members = ", ".join(type(attack).members)
-    applies_if(not members, f"{_said(attack)} is an ensemble without a perturbation of its own; check {members}")
-    target = attack.target or family(USER)
-    has_surface = any(covers(target, name) for name in TwoTables.exposes)
-    applies_if(has_surface, f"{_said(attack)} acts on '{target}', which the reference model has not")
-    return target
-
-
-def _victim(attack: Attack, model: TwoTables, data: Dataset, target: str) -> TrainedVictim:
-    pairs = degrade_pairs(data.train, 0)
-    return TrainedVictim(as_served(model), data.train, pairs, Goal(), target, type(attack).access)
-
-
-def _perturb(attack: Attack, victim: Any, budget: Budget) -> Delta:
-    with torch.no_grad():
-        return attack.perturb(victim, budget, generator(0, "attack"))
 
 
 def planted_tables() -> TwoTables:
@@ -87,15 +62,15 @@ def check_finds_a_planted_weakness(attack: Attack) -> None:
     Prevents: an attack that raises the loss a little and is quoted as if nothing stronger fitted into the budget.
     """
     has_gradients = bool(type(attack).access & Access.GRADIENTS)
-    applies_if(has_gradients, f"{_said(attack)} uses no gradient, so what it must find is not known here")
-    applies_if(covers(_target(attack), USER), f"{_said(attack)} does not act on '{USER}'")
+    applies_if(has_gradients, f"{said(attack)} uses no gradient, so what it must find is not known here")
+    applies_if(covers(target_of(attack), USER), f"{said(attack)} does not act on '{USER}'")
     data, _ = small_dataset()
     for budget in _BUDGETS:
         model = planted_tables()
-        reached = _margin(model, _perturb(attack, _victim(attack, model, data, USER), budget))
+        reached = _margin(model, perturb(attack, against(attack, USER, model, data), budget))
         need(
             reached < 0,
-            f"{_said(attack)} at {budget.norm}:{budget.eps:g} moves the planted margin from 1 to {reached:.3g}; "
+            f"{said(attack)} at {budget.norm}:{budget.eps:g} moves the planted margin from 1 to {reached:.3g}; "
             "the whole budget along the gradient turns it below 0, so look at how much of it is spent, and where",
         )
 
@@ -103,22 +78,22 @@ def check_finds_a_planted_weakness(attack: Attack) -> None:
 def _survives(attack: Attack, data: Dataset) -> None:
     model = untrained_tables(data)
     try:
-        delta = _perturb(attack, _victim(attack, model, data, _target(attack)), _BUDGETS[0])
+        delta = perturb(attack, against(attack, target_of(attack), model, data), _BUDGETS[0])
     except Exception as error:
-        raise CheckFailed(f"{_said(attack)} fails on {data.info.name} data: {type(error).__name__}: {error}") from error
+        raise CheckFailed(f"{said(attack)} fails on {data.info.name} data: {type(error).__name__}: {error}") from error
     is_finite = all(bool(held.isfinite().all()) for held in delta.values())
-    need(is_finite, f"{_said(attack)} returns values that are not finite on {data.info.name} data")
+    need(is_finite, f"{said(attack)} returns values that are not finite on {data.info.name} data")
 
 
 def check_one_user_data(attack: Attack) -> None:
     """A data set of one user is enough to attack."""
-    _target(attack)
+    target_of(attack)
     _survives(attack, one_user_dataset())
 
 
 def check_one_item_data(attack: Attack) -> None:
     """A data set of one item, in which nothing can be won, is no error."""
-    _target(attack)
+    target_of(attack)
     _survives(attack, one_item_dataset())
 
 
@@ -128,12 +103,12 @@ def check_delta_has_the_dtype_of_the_surface(attack: Attack) -> None:
     Prevents: twice the memory, or scores at another precision than the clean ones they are held against.
     """
     data, _ = small_dataset()
-    victim = _victim(attack, trained_tables(), data, _target(attack))
+    victim = against(attack, target_of(attack), trained_tables(), data)
     wanted = {name: held.dtype for name, held in victim.zeros().items()}
-    for name, held in _perturb(attack, victim, _BUDGETS[0]).items():
+    for name, held in perturb(attack, victim, _BUDGETS[0]).items():
         need(
             held.dtype == wanted.get(name, held.dtype),
-            f"{_said(attack)} returns {held.dtype} for '{name}'; expected {wanted.get(name)}, as in victim.zeros()",
+            f"{said(attack)} returns {held.dtype} for '{name}'; expected {wanted.get(name)}, as in victim.zeros()",
         )
 
 
@@ -143,14 +118,14 @@ def check_cuda_reaches_what_the_cpu_reaches(attack: Attack) -> None:
     data, _ = small_dataset()
     values = []
     for device in ("cpu", "cuda"):
-        victim = _victim(attack, trained_tables().to(device), data, _target(attack))
-        delta = _perturb(attack, victim, _BUDGETS[0])
+        victim = against(attack, target_of(attack), trained_tables().to(device), data)
+        delta = perturb(attack, victim, _BUDGETS[0])
         places = {held.device.type for held in delta.values()}
-        need(places == {device}, f"{_said(attack)} on {device} returns tensors on {', '.join(places)}")
+        need(places == {device}, f"{said(attack)} on {device} returns tensors on {', '.join(places)}")
         values.append(float(victim.value(delta, getattr(attack, "loss", ""))))
     need(
         abs(values[1] - values[0]) <= _DEVICE_SLACK * abs(values[0]),
-        f"{_said(attack)} reaches {values[0]:.6g} on the CPU and {values[1]:.6g} on CUDA; draw on the CPU",
+        f"{said(attack)} reaches {values[0]:.6g} on the CPU and {values[1]:.6g} on CUDA; draw on the CPU",
     )
 
 

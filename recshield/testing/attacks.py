@@ -11,19 +11,18 @@ import torch
 from torch import Tensor
 
 from recshield.core.errors import AccessDenied
-from recshield.core.interfaces import Access, Attack, Goal
-from recshield.core.norms import measure, random_direction
-from recshield.core.seeds import generator
+from recshield.core.interfaces import Access, Attack
+from recshield.core.norms import measure
 from recshield.core.settings import BUDGET_TOLERANCE
-from recshield.core.surfaces import Budget, Delta, covers, family
-from recshield.data.interactions import Dataset
-from recshield.matrix.victims import TrainedVictim, degrade_pairs
+from recshield.core.surfaces import Budget, Delta, covers
+from recshield.matrix.victims import TrainedVictim
+from recshield.testing.attack_calls import BUDGETS, EVERY_NORM, against, noise, perturb, said, target_of
 from recshield.testing.attack_limits import ATTACK_LIMIT_CHECKS
+from recshield.testing.attack_spending import ATTACK_SPENDING_CHECKS
 from recshield.testing.data import small_dataset
 from recshield.testing.declarations import METHOD_CHECKS
 from recshield.testing.failures import CheckFailed, applies_if, need
 from recshield.testing.probes import (
-    as_served,
     disturbed_random_state,
     fingerprint,
     named_systems,
@@ -32,12 +31,8 @@ from recshield.testing.probes import (
     unchanged_model,
     watched_random_state,
 )
-from recshield.testing.reference import ITEM, USER, TwoTables, trained_tables
+from recshield.testing.reference import ITEM, USER, trained_tables
 
-#: Budgets that every attack is asked to keep; the reference model's rows have norms of about one.
-BUDGETS = (Budget("l2", 0.5), Budget("linf", 0.1))
-#: One of every norm that a budget can name.
-EVERY_NORM = (*BUDGETS, Budget("l2-table", 2.0))
 #: A budget at which the projection hardly ever acts, and one at which it always does.
 _SIZES = (0.2, 5.0)
 #: Draws of noise that an attack with gradients must beat, each of them.
@@ -46,50 +41,22 @@ _NOISE_DRAWS = 3
 _CONFIDENT = 1000.0
 
 
-def _said(attack: Attack) -> str:
-    return f"attack '{attack.name}'"
-
-
-def _target(attack: Attack) -> str:
-    target = attack.target or family(USER)
-    has_surface = any(covers(target, name) for name in TwoTables.exposes)
-    applies_if(has_surface, f"{_said(attack)} acts on '{target}', which the reference model has not")
-    return target
-
-
-def _against(
-    attack: Attack, target: str = "", model: TwoTables | None = None, data: Dataset | None = None
-) -> TrainedVictim:
-    """Return a victim with exactly the access that the attack declares."""
-    train = (data or small_dataset()[0]).train
-    served = as_served(model or trained_tables())
-    return TrainedVictim(served, train, degrade_pairs(train, 0), Goal(), target or _target(attack), type(attack).access)
-
-
-def _perturb(attack: Attack, victim: Any, budget: Budget, seed: int = 0) -> Delta:
-    """Call the attack as the framework does, which never calls an ensemble."""
-    members = ", ".join(type(attack).members)
-    applies_if(not members, f"{_said(attack)} is an ensemble without a perturbation of its own; check {members}")
-    with torch.no_grad():
-        return attack.perturb(victim, budget, generator(seed, "attack"))
-
-
 def _each_delta(attack: Attack) -> list[tuple[Budget, TrainedVictim, Delta]]:
     found = []
     for budget in BUDGETS:
-        victim = _against(attack)
-        found.append((budget, victim, _perturb(attack, victim, budget)))
+        victim = against(attack)
+        found.append((budget, victim, perturb(attack, victim, budget)))
     return found
 
 
 def check_options_are_a_frozen_dataclass(attack: Attack) -> None:
     """An attack is an immutable value whose fields are its parameters, so that a step's key describes it."""
-    need_frozen(type(attack), _said(attack))
+    need_frozen(type(attack), said(attack))
 
 
 def check_options_reprint(attack: Attack) -> None:
     """The attack prints as a specification that reads back as an equal attack."""
-    need_reprint(attack, attack.name, _said(attack))
+    need_reprint(attack, attack.name, said(attack))
 
 
 def check_calls_only_what_it_declares(attack: Attack) -> None:
@@ -99,9 +66,9 @@ def check_calls_only_what_it_declares(attack: Attack) -> None:
     """
     for budget in BUDGETS:
         try:
-            _perturb(attack, _Narrow(_against(attack)), budget)
+            perturb(attack, _Narrow(against(attack)), budget)
         except AccessDenied as error:
-            raise CheckFailed(f"{_said(attack)} goes beyond its access {type(attack).access!r}: {error}") from error
+            raise CheckFailed(f"{said(attack)} goes beyond its access ({type(attack).access}): {error}") from error
 
 
 class _Narrow:
@@ -125,11 +92,11 @@ def check_delta_fits_the_surfaces(attack: Attack) -> None:
     """Each perturbation names a surface of the victim and has its shape, and at least one comes back."""
     for _, victim, delta in _each_delta(attack):
         shapes = {one.name: one.shape for one in victim.surfaces}
-        need(bool(delta), f"{_said(attack)} returns no perturbation; return one for each of {', '.join(shapes)}")
+        need(bool(delta), f"{said(attack)} returns no perturbation; return one for each of {', '.join(shapes)}")
         for name, held in delta.items():
             need(
                 isinstance(held, Tensor) and tuple(held.shape) == shapes.get(name) and held.is_floating_point(),
-                f"{_said(attack)} returns {tuple(getattr(held, 'shape', ()))} for '{name}'; expected float tensors of "
+                f"{said(attack)} returns {tuple(getattr(held, 'shape', ()))} for '{name}'; expected float tensors of "
                 f"{shapes}",
             )
 
@@ -139,11 +106,11 @@ def check_respects_its_target(attack: Attack) -> None:
 
     Prevents: an attack on users that moves items too and is reported as an attack on users.
     """
-    for target in (name for name in (USER, ITEM) if covers(_target(attack), name)):
-        delta = _perturb(attack, _against(attack, target), BUDGETS[0])
+    for target in (name for name in (USER, ITEM) if covers(target_of(attack), name)):
+        delta = perturb(attack, against(attack, target), BUDGETS[0])
         need(
             set(delta) == {target},
-            f"{_said(attack)} against '{target}' returns {', '.join(delta) or 'nothing'}; expected '{target}' alone",
+            f"{said(attack)} against '{target}' returns {', '.join(delta) or 'nothing'}; expected '{target}' alone",
         )
 
 
@@ -153,9 +120,9 @@ def check_budget_zero_returns_zero(attack: Attack) -> None:
     Prevents: an attacked figure that differs from the clean one without any attack.
     """
     for budget in BUDGETS:
-        delta = _perturb(attack, _against(attack), Budget(budget.norm, 0.0))
+        delta = perturb(attack, against(attack), Budget(budget.norm, 0.0))
         is_zero = all(bool((held == 0).all()) for held in delta.values())
-        need(is_zero, f"{_said(attack)} with {budget.norm} eps 0 returns values that are not zero")
+        need(is_zero, f"{said(attack)} with {budget.norm} eps 0 returns values that are not zero")
 
 
 def check_norm_stays_within_eps(attack: Attack) -> None:
@@ -163,17 +130,17 @@ def check_norm_stays_within_eps(attack: Attack) -> None:
 
     Prevents: one norm for single steps and another for many at the same eps, six times the budget (MSAP, Elliot).
     """
-    applies_if(type(attack).projected, f"{_said(attack)} says projected = False and is labelled so in every table")
+    applies_if(type(attack).projected, f"{said(attack)} says projected = False and is labelled so in every table")
     for budget in [Budget(one.norm, one.eps * size) for one in EVERY_NORM for size in _SIZES]:
-        victim = _against(attack)
-        delta = _perturb(attack, victim, budget)
+        victim = against(attack)
+        delta = perturb(attack, victim, budget)
         for one in victim.surfaces:
             if one.name not in delta:
                 continue
             largest = float(measure(delta[one.name], one, budget.norm).max())
             need(
                 largest <= budget.eps * (1 + BUDGET_TOLERANCE),
-                f"{_said(attack)} spends {largest:.6g} on a row of '{one.name}'; the budget is "
+                f"{said(attack)} spends {largest:.6g} on a row of '{one.name}'; the budget is "
                 f"{budget.norm}:{budget.eps:g}",
             )
 
@@ -188,10 +155,10 @@ def check_delta_is_finite(attack: Attack) -> None:
         confident.user.mul_(_CONFIDENT)
     for budget in BUDGETS:
         for model, which in ((None, "a trained model"), (confident, "a model whose gradients underflow")):
-            delta = _perturb(attack, _against(attack, model=model), budget)
+            delta = perturb(attack, against(attack, model=model), budget)
             for name, held in delta.items():
                 is_finite = bool(held.isfinite().all())
-                need(is_finite, f"{_said(attack)} against {which} returns NaN or infinite values for '{name}'")
+                need(is_finite, f"{said(attack)} against {which} returns NaN or infinite values for '{name}'")
 
 
 def check_stays_on_the_rows_of_the_goal(attack: Attack) -> None:
@@ -204,7 +171,7 @@ def check_stays_on_the_rows_of_the_goal(attack: Attack) -> None:
             rest = held.index_fill(0, victim.rows[name], 0.0)
             need(
                 bool((rest == 0).all()),
-                f"{_said(attack)} ({budget.norm}) perturbs rows of '{name}' that the goal does not read; stay on "
+                f"{said(attack)} ({budget.norm}) perturbs rows of '{name}' that the goal does not read; stay on "
                 "victim.rows",
             )
 
@@ -219,23 +186,23 @@ def check_model_is_not_changed(attack: Attack) -> None:
     """
     for budget in BUDGETS:
         model = trained_tables()
-        victim = _against(attack, model=model)
+        victim = against(attack, model=model)
         with ExitStack() as watched:
             for held in (model, *named_systems(attack).values()):
-                watched.enter_context(unchanged_model(held, _said(attack)))
-            _perturb(attack, victim, budget)
+                watched.enter_context(unchanged_model(held, said(attack)))
+            perturb(attack, victim, budget)
 
 
 def check_victim_is_not_changed(attack: Attack) -> None:
     """The training rows and the rows of the goal are the same before and after; all attacks share them."""
     for budget in BUDGETS:
         data, _ = small_dataset()
-        victim = _against(attack, data=data)
+        victim = against(attack, data=data)
         before = (fingerprint(data), _hash(victim.rows))
-        _perturb(attack, victim, budget)
+        perturb(attack, victim, budget)
         need(
             (fingerprint(data), _hash(victim.rows)) == before,
-            f"{_said(attack)} writes into the victim's data or rows; work on a copy",
+            f"{said(attack)} writes into the victim's data or rows; work on a copy",
         )
 
 
@@ -246,9 +213,9 @@ def _hash(tensors: Mapping[str, Tensor]) -> str:
 def check_global_random_state_untouched(attack: Attack) -> None:
     """The attack leaves the generators of torch, numpy and random as they were."""
     for budget in BUDGETS:
-        victim = _against(attack)
-        with watched_random_state(_said(attack)):
-            _perturb(attack, victim, budget)
+        victim = against(attack)
+        with watched_random_state(said(attack)):
+            perturb(attack, victim, budget)
 
 
 def check_same_seed_same_bits(attack: Attack) -> None:
@@ -257,15 +224,15 @@ def check_same_seed_same_bits(attack: Attack) -> None:
         found = []
         for disturbance in (1, 2):
             with disturbed_random_state(disturbance):
-                found.append(_perturb(attack, _against(attack), budget))
+                found.append(perturb(attack, against(attack), budget))
         one, other = found
         is_same = set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
-        need(is_same, f"{_said(attack)}: two runs with one seed differ; every draw must come from the generator given")
+        need(is_same, f"{said(attack)}: two runs with one seed differ; every draw must come from the generator given")
 
 
 def _gradient_only(attack: Attack) -> None:
     has_gradients = bool(type(attack).access & Access.GRADIENTS)
-    applies_if(has_gradients, f"{_said(attack)} uses no gradient, so what it must reach is not known here")
+    applies_if(has_gradients, f"{said(attack)} uses no gradient, so what it must reach is not known here")
 
 
 def check_raises_the_goal(attack: Attack) -> None:
@@ -279,7 +246,7 @@ def check_raises_the_goal(attack: Attack) -> None:
         clean, reached = victim.value(victim.zeros(), loss), victim.value(delta, loss)
         need(
             reached > clean,
-            f"{_said(attack)} at {budget.norm}:{budget.eps:g} moves the loss it attacks from {clean:.6g} to "
+            f"{said(attack)} at {budget.norm}:{budget.eps:g} moves the loss it attacks from {clean:.6g} to "
             f"{reached:.6g}; expected it to rise",
         )
 
@@ -293,21 +260,12 @@ def check_beats_noise(attack: Attack) -> None:
     loss = getattr(attack, "loss", "")
     for budget, victim, delta in _each_delta(attack):
         reached = victim.value(delta, loss)
-        best = max(victim.value(_noise(victim, budget, draw), loss) for draw in range(_NOISE_DRAWS))
+        best = max(victim.value(noise(victim, budget, draw), loss) for draw in range(_NOISE_DRAWS))
         need(
             reached > best,
-            f"{_said(attack)} at {budget.norm}:{budget.eps:g} reaches {reached:.6g}, noise of the same norm "
+            f"{said(attack)} at {budget.norm}:{budget.eps:g} reaches {reached:.6g}, noise of the same norm "
             f"{best:.6g}; expected more than noise",
         )
-
-
-def _noise(victim: TrainedVictim, budget: Budget, draw: int) -> dict[str, Tensor]:
-    delta = victim.zeros()
-    for one in victim.surfaces:
-        held, rows = delta[one.name], victim.rows[one.name]
-        rng = generator(draw, "kit noise", one.name)
-        held[rows] = budget.eps * random_direction(held[rows], one, budget.norm, rng)
-    return delta
 
 
 #: Every check of an attack, in the order in which they run.
@@ -329,4 +287,5 @@ ATTACK_CHECKS: tuple[Callable[[Attack], None], ...] = (
     check_raises_the_goal,
     check_beats_noise,
     *ATTACK_LIMIT_CHECKS,
+    *ATTACK_SPENDING_CHECKS,
 )

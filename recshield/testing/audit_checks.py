@@ -18,13 +18,13 @@ from recshield.testing.declarations import (
 )
 from recshield.testing.failures import CheckFailed, applies_if, need
 from recshield.testing.probes import watched_random_state
-from recshield.testing.small_runs import prepared, small_run
+from recshield.testing.small_runs import judged_run
 
 Kind = type[Check]
 
 
 def _results() -> Results:
-    return small_run().results
+    return judged_run()[1].results
 
 
 def _judged(check: Kind) -> list[tuple[Mapping[str, Any], Any]]:
@@ -33,7 +33,7 @@ def _judged(check: Kind) -> list[tuple[Mapping[str, Any], Any]]:
     found: list[tuple[Mapping[str, Any], Any]] = [
         (facts, made.judge(facts, results)) for facts in results.cells() if made.applies(facts)
     ]
-    applies_if(bool(found), f"{said(check)} applies to no cell of a small run with noise and fgm on mf")
+    applies_if(bool(found), f"{said(check)} applies to no cell of a run of noise, fgsm, pgd and search on mf and amf")
     return found
 
 
@@ -92,31 +92,48 @@ def check_results_are_not_changed(check: Kind) -> None:
 
 
 def check_a_missing_cell_is_not_run(check: Kind) -> None:
-    """Without the other cells that it needs, a check does not pass a cell: it says `not run`.
+    """Where it looks for the other cells that it needs and finds none, a check does not pass a cell: `not run`.
 
     Prevents: a run that stops, or a cell that passes, because something was left out.
     """
     made, results = check(), _results()
-    cells = [cell for cell in prepared().plan.cells if cell.attack is not None]
+    cells = [cell for cell in judged_run()[0].plan.cells if cell.attack is not None]
     applies_if(any(made.needs(cell) for cell in cells), f"{said(check)} needs no other cell")
     for facts, _ in _judged(check):
+        bare = _Bare(facts)
         try:
-            found = made.judge({**facts, "needs": {}}, results)
+            found = made.judge(bare, results)
         except Exception as error:
             raise CheckFailed(
                 f"{said(check)}: without the cells it needs, judge() raises {type(error).__name__}: {error}; return "
                 "missing(...)"
             ) from error
         need(
-            found.verdict != PASS,
+            found.verdict != PASS or not bare.is_asked,
             f"{said(check)}: without the cells it needs, the verdict is '{found.verdict}'; expected '{NOT_RUN}'",
         )
+
+
+class _Bare(dict[str, Any]):
+    """Facts of a cell without the cells it needs; notes whether somebody looked for them."""
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        super().__init__({**facts, "needs": {}})
+        self.is_asked = False
+
+    def __getitem__(self, key: str) -> Any:
+        self.is_asked |= key == "needs"
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.is_asked |= key == "needs"
+        return super().get(key, default)
 
 
 def check_needs_are_cells(check: Kind) -> None:
     """`needs` and `further_needs` name other cells by role, the same ones each time."""
     made = check()
-    for cell in (one for one in prepared().plan.cells if one.attack is not None):
+    for cell in (one for one in judged_run()[0].plan.cells if one.attack is not None):
         for ask in (made.needs, made.further_needs):
             held, again = ask(cell), ask(cell)
             is_sound = isinstance(held, Mapping) and all(

@@ -50,6 +50,10 @@ def _target(defense: Defense) -> str:
     return target
 
 
+def _prepared(defense: Defense, data: Dataset) -> Dataset:
+    return defense.prepare(data, generator(0, "prepare"))
+
+
 def _start(defense: Defense, data: Dataset) -> TwoTables:
     """Return the model that training under this defense starts from."""
     return trained_tables() if defense.warm_start else untrained_tables(data)
@@ -68,7 +72,7 @@ def _defended(defense: Defense) -> TwoTables:
     data, _ = small_dataset()
     model = _start(defense, data)
     objective = defense.objective(ModelLoss(), _target(defense))
-    model.fit(defense.prepare(data), objective, generator(0, "fit", 1), EPOCHS)
+    model.fit(_prepared(defense, data), objective, generator(0, "fit", 1), EPOCHS)
     return model
 
 
@@ -144,7 +148,7 @@ def check_prepare_leaves_the_data_alone(defense: Defense) -> None:
     """`prepare` returns a data set and does not write into the one given, which the undefended twin trains on."""
     data, _ = small_dataset()
     before = fingerprint(data)
-    prepared = defense.prepare(data)
+    prepared = _prepared(defense, data)
     need(
         isinstance(prepared, Dataset),
         f"{_said(defense)}: prepare() returns {type(prepared).__name__}; expected a Dataset",
@@ -269,7 +273,7 @@ def _survives(defense: Defense, data: Dataset) -> None:
     objective = defense.objective(ModelLoss(), _target(defense))
     model = untrained_tables(data)
     try:
-        model.fit(defense.prepare(data), objective, generator(0, "fit", 1), EPOCHS)
+        model.fit(_prepared(defense, data), objective, generator(0, "fit", 1), EPOCHS)
         found = scores(defense.serve(as_served(model)))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
@@ -285,6 +289,20 @@ def check_one_user_data(defense: Defense) -> None:
 def check_one_item_data(defense: Defense) -> None:
     """A data set of one item, which leaves no negative, can be defended."""
     _survives(defense, one_item_dataset())
+
+
+def check_changes_the_system(defense: Defense) -> None:
+    """Under the defense something is other than without: the rows trained on, or what is served.
+
+    Prevents: a method with a misspelt name, which is never called, and a defended row that repeats the undefended one.
+    """
+    plain = trained_tables() if defense.warm_start else _plain(defense)
+    as_served(plain)
+    need(
+        not torch.equal(scores(_pipeline(defense)), scores(plain)),
+        f"{_said(defense)} changes nothing: the defended system scores what the undefended one scores; override "
+        "prepare(), objective() or serve(), spelt like that",
+    )
 
 
 #: Every check of a defense, in the order in which they run.
@@ -304,6 +322,7 @@ DEFENSE_CHECKS: tuple[Callable[[Defense], None], ...] = (
     check_served_model_can_be_attacked,
     check_global_random_state_untouched,
     check_same_seed_same_bits,
+    check_changes_the_system,
     check_one_user_data,
     check_one_item_data,
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from recshield.core.errors import UnknownName
+from recshield.matrix.threads import threads
 from recshield.testing.attacks import ATTACK_CHECKS
 from recshield.testing.audit_checks import AUDIT_CHECKS
 from recshield.testing.defenses import DEFENSE_CHECKS
@@ -43,9 +44,14 @@ def name_of(check: Callable[..., None]) -> str:
 
 
 def apply(check: Callable[..., None], subject: Any, config: Any = None) -> None:
-    """Call a check with what it takes: the subject, and the configuration or sample where it has room for one."""
+    """Call a check with what it takes: the subject, and the configuration or sample where it has room for one.
+
+    It runs on one thread, as every step of a matrix does unless `--threads` says otherwise: sums over several threads
+    may end in another order, and with it in other last bits, which is no fault of a plugin.
+    """
     given = (subject, config)[: len(inspect.signature(check).parameters)]
-    check(*given)
+    with threads(1):
+        check(*given)
 
 
 def each_outcome(kind: str, subject: Any, config: Any = None) -> Iterator[CheckOutcome]:

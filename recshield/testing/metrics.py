@@ -8,13 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from recshield.data.interactions import Dataset, HeldOut
-from recshield.evaluation.background import Background
+from recshield.data.interactions import HeldOut
 from recshield.evaluation.metrics import Metric
-from recshield.evaluation.ranking import Extras, Ranks, rank
+from recshield.evaluation.ranking import Ranks
 from recshield.testing.data import small_dataset
 from recshield.testing.declarations import (
     check_description_is_one_line,
@@ -23,24 +20,17 @@ from recshield.testing.declarations import (
     said,
 )
 from recshield.testing.failures import applies_if, need
+from recshield.testing.metric_rows import LENGTH, METRIC_ROW_CHECKS, k_of, needs_users, per_user, ranks_of
 from recshield.testing.probes import as_served, disturbed_random_state, watched_random_state
 from recshield.testing.reference import trained_tables
 
 Kind = type[Metric]
-_LENGTH = 30  # of the lists: the whole catalogue of the small data
-_K = 10
-_AGREE = 1e-9
-
-
-def _ranks(data: Dataset, test: HeldOut, score: Callable[[Tensor], Tensor]) -> Ranks:
-    made = rank(score, data.train, test, extras=Extras(min(_LENGTH, data.info.n_items)))
-    return dataclasses.replace(made, background=Background(data.train, test))
 
 
 def _sound() -> Ranks:
     """Return the ranks of the trained reference model, new each time: a metric may write into them."""
     data, test = small_dataset()
-    return _ranks(data, test, as_served(trained_tables()).score)
+    return ranks_of(data, test, as_served(trained_tables()).score)
 
 
 def _planted(sign: float) -> Ranks:
@@ -48,19 +38,7 @@ def _planted(sign: float) -> Ranks:
     data, test = small_dataset()
     scores = torch.rand((data.info.n_users, data.info.n_items), generator=torch.Generator().manual_seed(0))
     scores[torch.from_numpy(test.row_users).long(), torch.from_numpy(test.items).long()] = 2 * sign
-    return _ranks(data, test, lambda users: scores[users])
-
-
-def _k(metric: Kind) -> int:
-    return _K if metric.is_cut else 0
-
-
-def _per_user(metric: Kind, ranks: Ranks, k: int) -> NDArray[np.float64]:
-    return np.asarray(metric().per_user(ranks, k))
-
-
-def _needs_users(metric: Kind) -> None:
-    applies_if(metric.has_per_user, f"{said(metric)} is one number over all users")
+    return ranks_of(data, test, lambda users: scores[users])
 
 
 def check_is_a_metric(metric: Kind) -> None:
@@ -75,9 +53,9 @@ def check_is_a_metric(metric: Kind) -> None:
 
 def check_one_value_per_user(metric: Kind) -> None:
     """`per_user` returns one float per evaluated user, none of them infinite; NaN leaves a user out."""
-    _needs_users(metric)
+    needs_users(metric)
     ranks = _sound()
-    held = _per_user(metric, ranks, _k(metric))
+    held = per_user(metric, ranks)
     need(
         held.shape == ranks.users.shape and held.dtype == np.float64,
         f"{said(metric)}: per_user() returns {held.dtype} of shape {held.shape}; expected float64 of "
@@ -89,32 +67,11 @@ def check_one_value_per_user(metric: Kind) -> None:
 def check_figure_is_finite(metric: Kind) -> None:
     """The figure of a sound ranking is a finite number; that of a perfect or the worst one is not infinite."""
     for ranks, which in ((_sound(), "a sound"), (_planted(1), "a perfect"), (_planted(-1), "the worst")):
-        value = metric().overall(ranks, _k(metric))
+        value = metric().overall(ranks, k_of(metric))
         is_sound = bool(np.isfinite(value)) if which == "a sound" else not np.isinf(value)
         need(
             isinstance(value, float) and is_sound,
             f"{said(metric)}: the figure of {which} ranking is {value!r}; expected a finite float",
-        )
-
-
-def check_a_user_stands_alone(metric: Kind) -> None:
-    """A user's value does not depend on who else is evaluated.
-
-    Prevents: figures of groups of users that cannot be compared with those of all.
-    """
-    _needs_users(metric)
-    applies_if(metric.is_mean(), f"{said(metric)} has a figure of its own making, which may look at all users")
-    data, test = small_dataset()
-    k, score = _k(metric), as_served(trained_tables()).score
-    whole = _per_user(metric, _sound(), k)
-    for place in (0, len(test) - 1):
-        alone = HeldOut.from_rows(test.row_users[place : place + 1], test.items[place : place + 1])
-        ranks = dataclasses.replace(_ranks(data, alone, score), background=Background(data.train, test))
-        value = float(_per_user(metric, ranks, k)[0])
-        need(
-            bool(np.isclose(value, whole[place], rtol=0, atol=_AGREE, equal_nan=True)),
-            f"{said(metric)}: user {place} has {value:.6g} alone and {whole[place]:.6g} among others; a user's value "
-            "must not depend on the others",
         )
 
 
@@ -123,7 +80,7 @@ def check_same_ranks_same_bits(metric: Kind) -> None:
     values = []
     for disturbance in (1, 2):
         with disturbed_random_state(disturbance), watched_random_state(said(metric)):
-            values.append(metric().overall(_sound(), _k(metric)))
+            values.append(metric().overall(_sound(), k_of(metric)))
     need(values[0] == values[1], f"{said(metric)}: two calls differ: {values[0]!r} and {values[1]!r}; draw nothing")
 
 
@@ -131,7 +88,7 @@ def check_ranks_are_not_changed(metric: Kind) -> None:
     """The metric does not write into the ranks, which every metric reads."""
     ranks = _sound()
     before = _hash(ranks)
-    metric().overall(ranks, _k(metric))
+    metric().overall(ranks, k_of(metric))
     need(_hash(ranks) == before, f"{said(metric)}: the ranks are changed; work on a copy")
 
 
@@ -147,7 +104,7 @@ def check_better_is_the_way_it_says(metric: Kind) -> None:
     Prevents: a table in which the stronger attack looks like the weaker one.
     """
     applies_if(metric.is_accuracy, f"{said(metric)} is no measure of accuracy (is_accuracy = False)")
-    best, worst = (metric().overall(_planted(sign), _k(metric)) for sign in (1, -1))
+    best, worst = (metric().overall(_planted(sign), k_of(metric)) for sign in (1, -1))
     word = "higher" if metric.is_higher_better else "lower"
     need(
         best > worst if metric.is_higher_better else best < worst,
@@ -160,7 +117,7 @@ def check_k_is_read(metric: Kind) -> None:
     """With the test items in the middle of the lists, the K of the name makes a difference; without one it is 0."""
     applies_if(metric.is_cut, f"{said(metric)} has no K (is_cut = False)")
     ranks = _sound()
-    found = {metric().overall(ranks, k) for k in (1, 5, _LENGTH)}
+    found = {metric().overall(ranks, k) for k in (1, 5, LENGTH)}
     need(
         len(found) > 1,
         f"{said(metric)}: the figure is {found.pop():.6g} at K 1, 5 and 30; read it, or is_cut = False",
@@ -174,8 +131,8 @@ def check_lists_are_asked_for(metric: Kind) -> None:
     """
     applies_if(not metric.needs_lists, f"{said(metric)} says needs_lists = True")
     bare = dataclasses.replace(_sound(), lists=None)
-    value = metric().overall(bare, _k(metric))
-    whole = metric().overall(_sound(), _k(metric))
+    value = metric().overall(bare, k_of(metric))
+    whole = metric().overall(_sound(), k_of(metric))
     need(value == whole, f"{said(metric)}: without lists the figure is {value!r}, with them {whole!r}; say needs_lists")
 
 
@@ -183,7 +140,7 @@ def check_one_user(metric: Kind) -> None:
     """One user with one test item is enough for a figure."""
     data, test = small_dataset()
     alone = HeldOut.from_rows(test.row_users[:1], test.items[:1])
-    value = metric().overall(_ranks(data, alone, as_served(trained_tables()).score), _k(metric))
+    value = metric().overall(ranks_of(data, alone, as_served(trained_tables()).score), k_of(metric))
     need(isinstance(value, float) and not np.isinf(value), f"{said(metric)}: the figure over one user is {value!r}")
 
 
@@ -195,11 +152,11 @@ METRIC_CHECKS: tuple[Callable[..., None], ...] = (
     check_is_a_metric,
     check_one_value_per_user,
     check_figure_is_finite,
-    check_a_user_stands_alone,
     check_same_ranks_same_bits,
     check_ranks_are_not_changed,
     check_better_is_the_way_it_says,
     check_k_is_read,
     check_lists_are_asked_for,
     check_one_user,
+    *METRIC_ROW_CHECKS,
 )

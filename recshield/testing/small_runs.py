@@ -33,6 +33,19 @@ def small_run() -> MatrixRun:
 
 
 @functools.cache
+def judged_run() -> tuple[Prepared, MatrixRun]:
+    """Return a plan and its run with what audit checks look at: a defended twin, one step and several, questions."""
+    made = prepare(
+        models=("popular", "mf", "amf"),
+        attacks=("noise", "fgsm", "pgd:steps=3", "search"),
+        dataset="synthetic",
+        budget=["l2:0.5,1"],
+        overrides=(*_SHORT, "advreg.epochs=2"),
+    )
+    return made, execute(made)
+
+
+@functools.cache
 def clean_run() -> MatrixRun:
     """Return one system without an attack."""
     return execute(prepared(("popular",), ()))

@@ -21,7 +21,7 @@ SIGNATURES = {
         "Batch.to": "(self, device)",
         "Budget": "(norm, eps)",
         "Defense.objective": "(self, base, target)",
-        "Defense.prepare": "(self, data)",
+        "Defense.prepare": "(self, data, rng)",
         "Defense.serve": "(self, model)",
         "Goal": "(kind=, oracle=)",
         "Objective": "()",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from torch import Generator
 
 from recshield.core.errors import BadSpec, RecshieldError
 from recshield.core.interfaces import Defense
@@ -160,13 +161,20 @@ def test_defenses_are_put_behind_every_model_beside_the_model_alone() -> None:
         plan(["amf"], [], defenses=["advreg"])
 
 
+def test_a_surface_named_for_a_defense_that_changes_no_loss_is_refused() -> None:
+    with pytest.raises(
+        BadSpec, match="defense 'rescaled' changes no loss, so it has no surface.*leave '@factors' away"
+    ):
+        plan(["mf+rescaled@factors:like=amf"], [])
+
+
 @dataclass(frozen=True)
 class Sieve(Defense):
     """A defense that acts before training only."""
 
     name = "sieve"
 
-    def prepare(self, data: Dataset) -> Dataset:
+    def prepare(self, data: Dataset, rng: Generator) -> Dataset:
         return data
 
 

@@ -75,6 +75,51 @@ class OverTheBest(Place):
         return held / held.max() if held.max() else held
 
 
+class ReadsTheRowOfTheUser(Place):
+    """Reads row i for user i, as if each had one test item."""
+
+    def per_user(self, ranks, k):
+        held = ranks.ranks[: len(ranks.users)]
+        return np.where(held < k, 1.0 / (held + 1.0), 0.0)
+
+
+class ReadsTheLastRow(Place):
+    """Reads the last test item of each user, not the best."""
+
+    def per_user(self, ranks, k):
+        held = ranks.ranks[ranks.indptr[1:] - 1]
+        return np.where(held < k, 1.0 / (held + 1.0), 0.0)
+
+
+class WeighsByTheNumber(Place):
+    """Multiplies by the number of the user."""
+
+    def per_user(self, ranks, k):
+        return super().per_user(ranks, k) * (1 + ranks.users)
+
+
+class LikesThePlaceAfterTheThird(Place):
+    """Has a hump."""
+
+    def per_user(self, ranks, k):
+        first = np.minimum.reduceat(ranks.ranks, ranks.indptr[:-1])
+        return super().per_user(ranks, k) + (first == 3)
+
+
+class OneMore(Place):
+    """Counts one place more than K."""
+
+    def per_user(self, ranks, k):
+        return super().per_user(ranks, k + 1)
+
+
+class OneFewer(Place):
+    """Counts one place fewer than K."""
+
+    def per_user(self, ranks, k):
+        return super().per_user(ranks, k - 1)
+
+
 class Drawn(Place):
     """Breaks ties by a draw."""
 
@@ -243,23 +288,55 @@ BUGS = {
             (TwoLines, "description_is_one_line", "write one line", ()),
             (Wordless, "docstring_is_complete", "Wordless has no docstring", ()),
             (NoInterface, "is_a_metric", "does not inherit recshield.evaluation.Metric", ()),
-            (OneValue, "one_value_per_user", "of shape (1,); expected float64 of (40,)", ("a_user_stands_alone",)),
+            (
+                OneValue,
+                "one_value_per_user",
+                "of shape (1,); expected float64 of (40,)",
+                ("a_user_stands_alone", "names_of_users_do_not_count"),
+            ),
             (
                 Infinite,
                 "figure_is_finite",
                 "the figure of a sound ranking is inf",
-                ("better_is_the_way_it_says", "k_is_read", "one_user"),
+                ("better_is_the_way_it_says", "k_is_read", "one_user", "k_cuts_after_k_places"),
             ),
             (OverTheBest, "a_user_stands_alone", "must not depend on the others", ()),
             (
                 Drawn,
                 "same_ranks_same_bits",
                 "changed the global random state of numpy",
-                ("lists_are_asked_for", "a_user_stands_alone"),
+                (
+                    "lists_are_asked_for",
+                    "a_user_stands_alone",
+                    "order_of_test_items_does_not_count",
+                    "names_of_users_do_not_count",
+                    "k_cuts_after_k_places",
+                ),
             ),
-            (SortsTheRanks, "ranks_are_not_changed", "the ranks are changed", ("a_user_stands_alone",)),
-            (WrongWay, "better_is_the_way_it_says", "says that lower is better", ()),
-            (IgnoresK, "k_is_read", "at K 1, 5 and 30", ()),
+            (
+                SortsTheRanks,
+                "ranks_are_not_changed",
+                "the ranks are changed",
+                ("a_user_stands_alone", "names_of_users_do_not_count"),
+            ),
+            (
+                ReadsTheRowOfTheUser,
+                "a_user_stands_alone",
+                "lie between two values of `indptr`",
+                ("order_of_test_items_does_not_count", "names_of_users_do_not_count"),
+            ),
+            (ReadsTheLastRow, "order_of_test_items_does_not_count", "the order of a user's test items", ()),
+            (WeighsByTheNumber, "names_of_users_do_not_count", "the number of a user must not count", ()),
+            (LikesThePlaceAfterTheThird, "a_higher_place_is_never_worse", "in place 4 are better than in place 3", ()),
+            (OneMore, "k_cuts_after_k_places", "in place 11 count other than those in place 21", ()),
+            (OneFewer, "k_cuts_after_k_places", "in place 10 are no better than those in place 11", ()),
+            (
+                WrongWay,
+                "better_is_the_way_it_says",
+                "says that lower is better",
+                ("a_higher_place_is_never_worse", "k_cuts_after_k_places"),
+            ),
+            (IgnoresK, "k_is_read", "at K 1, 5 and 30", ("k_cuts_after_k_places",)),
             (ReadsListsInSecret, "lists_are_asked_for", "raised BadValue: no lists of 10 items", ()),
             (NeedsManyUsers, "one_user", "the figure over one user is inf", ()),
         ],

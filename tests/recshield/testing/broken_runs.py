@@ -240,7 +240,7 @@ BUGS = {
             (type("Wordless", (Few,), {}), "docstring_is_complete", "has no docstring", ()),
             (Lower, "has_a_number_and_a_name", "name 'few'", ()),
             (Perhaps, "applies_says_yes_or_no", "expected True or False", ()),
-            (NeedsNames, "needs_are_cells", "expected role -> Cell", ("a_missing_cell_is_not_run",)),
+            (NeedsNames, "needs_are_cells", "expected role -> Cell", ()),
             (NewVerdict, "findings_are_sentences", "verdict 'great' is unknown", ()),
             (Moody, "same_cell_same_finding", "two calls of judge() on one cell differ", ()),
             (WritesTheVerdict, "results_are_not_changed", "the results are changed", ()),

@@ -15,6 +15,7 @@ from recshield.core.seeds import child
 from recshield.testing import attacks as checks
 from recshield.testing import run_checks
 from recshield.testing.attack_limits import ATTACK_LIMIT_CHECKS
+from recshield.testing.attack_spending import ATTACK_SPENDING_CHECKS
 from recshield.testing.declarations import METHOD_CHECKS
 from recshield.testing.failures import CheckFailed, NotApplicable
 from recshield.testing.kit import name_of
@@ -257,7 +258,11 @@ def test_a_check_of_an_attack_catches_its_planted_bug(check, bug, words):
 
 
 def test_every_check_of_an_attack_has_a_planted_bug():
-    assert {check for check, _, _ in BUGS} == set(checks.ATTACK_CHECKS) - {*METHOD_CHECKS, *ATTACK_LIMIT_CHECKS}
+    assert {check for check, _, _ in BUGS} == set(checks.ATTACK_CHECKS) - {
+        *METHOD_CHECKS,
+        *ATTACK_LIMIT_CHECKS,
+        *ATTACK_SPENDING_CHECKS,
+    }
 
 
 def imperfect(attack):

@@ -71,7 +71,7 @@ class AddsToTheWeight(Added):
 
 
 class LosesARow(Added):
-    def prepare(self, data):
+    def prepare(self, data, rng):
         train = data.train
         cut = dataclasses.replace(train, indptr=np.maximum(train.indptr - 1, 0), items=train.items[1:])
         return dataclasses.replace(data, train=cut)
@@ -93,13 +93,13 @@ class HardlyAnything(Added):
 
 
 class SortsTheData(Added):
-    def prepare(self, data):
+    def prepare(self, data, rng):
         data.train.items.sort()
         return data
 
 
 class PreparesNothing(Added):
-    def prepare(self, data):
+    def prepare(self, data, rng):
         data.train.popularity()
 
 
@@ -192,13 +192,23 @@ class HidesItsRows(Added):
 
 
 class ShufflesWithNumpy(Added):
-    def prepare(self, data):
+    def prepare(self, data, rng):
         np.random.shuffle(np.arange(3))  # noqa: NPY002
         return data
 
 
+@dataclass(frozen=True)
+class MisspeltItsMethod(Defense):
+    """Adds to the loss, under another name. Source: own."""
+
+    name = "misspelt"
+
+    def objectives(self, base, target):
+        return Adversarial(base, target, Budget("l2", 0.5), 1.0)
+
+
 class DropsTheFirstUser(Added):
-    def prepare(self, data):
+    def prepare(self, data, rng):
         if data.info.n_users == 1:
             raise IndexError("no second user")
         return data
@@ -241,6 +251,7 @@ BUGS = [
     (checks.check_served_model_can_be_attacked, HidesItsRows(), "rows() differ"),
     (checks.check_global_random_state_untouched, ShufflesWithNumpy(), "the global random state of numpy"),
     (checks.check_same_seed_same_bits, ServesAnotherNoiseEachTime(), "two systems with one seed differ"),
+    (checks.check_changes_the_system, MisspeltItsMethod(), "override prepare(), objective() or serve()"),
     (checks.check_one_user_data, DropsTheFirstUser(), "fails on one-user data: IndexError: no second user"),
     (checks.check_one_item_data, DividesByTheOtherItems(), "on one-item data scores are not finite"),
 ]

@@ -39,6 +39,7 @@ def _changed_runs():
     """Forget the small run that a broken plugin writes into."""
     yield
     small_runs.small_run.cache_clear()
+    small_runs.judged_run.cache_clear()
     small_runs.small_report.cache_clear()
 
 
