@@ -9,7 +9,7 @@ from recshield.core.settings import ITERATION_TOLERANCE
 from recshield.evaluation.effect import difference
 from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
-from recshield.matrix.systems import is_gradient
+from recshield.matrix.systems import is_gradient, is_informed
 
 #: A significant loss of effect above this share of the clean figure fails; below it, it warns.
 _SLACK = 0.02
@@ -87,26 +87,26 @@ class IterationHelps(Check):
 
 
 class BeatsNoise(Check):
-    """A gradient is worth more than chance."""
+    """A gradient, or an answer, is worth more than chance."""
 
     number, name = 9, "NOISE"
     of_members = "best"
-    description = "the attack raises the loss it attacks, and random noise of the same norm is weaker"
+    description = "what the attack learns raises the loss it follows, and random noise of the same norm is weaker"
     is_required = True
 
     def needs(self, cell: Cell) -> Mapping[str, Cell]:
         """Return noise at the same budget."""
-        if cell.attack is None or not is_gradient(cell.attack) or cell.eps.value == 0:
+        if cell.attack is None or not is_informed(cell.attack) or cell.eps.value == 0:
             return {}
         return {f"{self.name}.noise": cell.with_attack("noise")}
 
     def applies(self, facts: Facts) -> bool:
-        """Gradient attacks of some size."""
-        return "gradients" in facts["access"] and facts["eps"] > 0
+        """Attacks of some size that see gradients, scores or ranked lists."""
+        return any(seen in facts["access"] for seen in ("gradients", "scores", "rankings")) and bool(facts["eps"] > 0)
 
     def judge(self, facts: Facts, results: Results) -> Finding:
         """Look at the attacked loss, then compare the two over users."""
-        if not facts["goal_value"] > facts["goal_clean"]:
+        if "gradients" in facts["access"] and not facts["goal_value"] > facts["goal_clean"]:
             sentence = f"the attacked loss goes from {facts['goal_clean']:.4f} to {facts['goal_value']:.4f}, not up"
             wrong = "the sign, the gradient or the goal is wrong"
             partner = results.other(facts, "ITER>=SINGLE.partner")
@@ -124,7 +124,13 @@ class BeatsNoise(Check):
         if lead.is_below_zero:
             return Finding(PASS, both, figures)
         if lead.is_above_zero:
-            why = f"it does not carry over from {facts['other_systems']}" if facts.get("other_systems") else ""
-            sentence = f"weaker than noise: {both}; {why or 'the attack or its loss is the wrong one'}, no worst case"
-            return Finding(FAIL, sentence, figures)
+            return Finding(FAIL, f"weaker than noise: {both}; {_why_weak(facts)}, no worst case", figures)
         return Finding(WARN, f"not distinguishable from noise over {lead.n_users} users: {both}", figures)
+
+
+def _why_weak(facts: Facts) -> str:
+    if facts.get("other_systems"):
+        return f"it does not carry over from {facts['other_systems']}"
+    if "gradients" not in facts["access"]:
+        return "its answers are too few, or say too little"
+    return "the attack or its loss is the wrong one"

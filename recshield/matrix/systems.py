@@ -296,6 +296,11 @@ def is_gradient(attack: Part) -> bool:
     return bool(attack.plugin().access & Access.GRADIENTS)
 
 
+def is_informed(attack: Part) -> bool:
+    """Return whether the attack learns from the model: by gradients, scores or ranked lists."""
+    return bool(attack.plugin().access & ~Access.DATA)
+
+
 def is_fitted(defense: Part) -> bool:
     """Return whether a defense changes training; one that only serves shares the undefended train step."""
     plugin = defense.plugin()

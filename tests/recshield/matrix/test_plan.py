@@ -163,7 +163,7 @@ def test_defenses_are_put_behind_every_model_beside_the_model_alone() -> None:
 
 def test_a_surface_named_for_a_defense_that_changes_no_loss_is_refused() -> None:
     with pytest.raises(
-        BadSpec, match="defense 'rescaled' changes no loss, so it has no surface.*leave '@factors' away"
+        BadSpec, match=r"defense 'rescaled' changes no loss, so it has no surface.*leave '@factors' away"
     ):
         plan(["mf+rescaled@factors:like=amf"], [])
 
