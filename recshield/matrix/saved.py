@@ -217,7 +217,7 @@ def read(folder: Path) -> tuple[Results, pd.DataFrame, dict[str, Any]]:
         raise BadData.at(folder, None, f"its format is {manifest['format']}", f"this version reads {FORMAT}")
     frames = {name: _table(folder / f"{name}.parquet") for name in _TABLES}
     cells = set(frames["steps"]["cell"])
-    if not all(_CELL.fullmatch(str(cell)) for cell in cells) or not cells <= set(frames["per_user"]["cell"]):
+    if not all(_CELL.fullmatch(str(cell)) for cell in cells) or not cells <= set(frames["per_user"]["cell"].unique()):
         raise BadData.at(folder, None, "its tables do not belong together", "run the matrix again")
     metrics = manifest.get("metrics")
     aggregates = manifest.get("aggregates", [])

@@ -56,8 +56,9 @@ def unbelievable(reading: Reading) -> list[Phrase]:
         what = (
             "larger embeddings" if all(family(asked.surface) == "factors" for asked in scale) else "a matter of scale"
         )
-        said.append(("Do not believe the robustness of ", *systems, f" in {cells}: the whole gain at equal eps is "
-                     f"{what} (check ", Name("SCALE"), " fails)."))  # fmt: skip
+        attacks = listed([asked.attack for asked in scale])
+        said.append(("Do not believe the robustness of ", *systems, " under ", *attacks, f" in {cells}: the whole gain "
+                     f"at equal eps is {what} (check ", Name("SCALE"), " fails)."))  # fmt: skip
     if failed:
         n_cells = len({asked for held in failed.values() for asked in held})
         cells = number_word(n_cells, "cell")

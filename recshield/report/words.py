@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from recshield.report.content import Estimate, Inline, Name, Number, Phrase
 
+_THOUSAND, _LARGE = 1e3, 1e15
 MINUS, SPACE = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 
 
@@ -37,8 +38,11 @@ def figure(value: float) -> Number:
 
 
 def plain_number(value: float, digits: int = 4) -> Number:
-    """Return a number with so many significant digits."""
-    return Number(value, "n/a" if math.isnan(value) else f"{value:.{digits}g}".replace("-", MINUS))
+    """Return a number with so many significant digits; from a thousand on whole, with thousands apart."""
+    if math.isnan(value):
+        return Number(value, "n/a")
+    is_whole = _THOUSAND <= abs(value) < _LARGE
+    return Number(value, (f"{value:,.0f}" if is_whole else f"{value:.{digits}g}").replace("-", MINUS))
 
 
 def count(value: int) -> Number:

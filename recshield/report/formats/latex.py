@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 from recshield.report import pictures
-from recshield.report.content import Inline, Name, Number, Phrase, Report, Table, Verdict
+from recshield.report.content import Inline, Matrix, Name, Number, Phrase, Report, Table, Verdict
 from recshield.report.format import ReportFormat
 from recshield.report.formats import flat
 from recshield.report.formats.templating import Safe, environment, rendered
@@ -24,6 +27,10 @@ _SPECIAL = {
 }  # fmt: skip
 #: Characters after which a long name may break.
 _BREAKS = set("+:,=@-_./ ")
+#: Names of at most so many characters stay whole.
+_SHORT_NAME = 12
+#: A part of a phrase that ends the line.
+_LINE = "\n"
 #: Size of type -> its characters that fit into a line; a table takes the first that its columns fit into.
 _SIZES = {"scriptsize": 104, "tiny": 132}
 
@@ -43,7 +50,11 @@ def escape(text: str) -> str:
 
 
 def _inline(part: Inline) -> str:
+    if part == _LINE:
+        return r"\linebreak{}"
     if isinstance(part, Name):
+        if len(part.text) <= _SHORT_NAME:
+            return rf"\texttt{{\mbox{{{escape(part.text)}}}}}"
         held = "".join(_character(char) + (r"\allowbreak{}" if char in _BREAKS else "") for char in plain(part.text))
         return rf"\texttt{{{held}}}"
     if isinstance(part, Number):
@@ -59,7 +70,33 @@ def phrase(parts: Phrase) -> Safe:
 
 
 def _length(parts: Phrase) -> int:
-    return sum(len(p.text if isinstance(p, Name | Number) else p.word if isinstance(p, Verdict) else p) for p in parts)
+    """Return how many characters the longest line of a phrase has; names are set in wider type."""
+    lines = [0.0]
+    for part in parts:
+        if part == _LINE:
+            lines.append(0.0)
+        elif isinstance(part, Name):
+            lines[-1] += 1.2 * len(part.text)
+        else:
+            lines[-1] += len(
+                part.text if isinstance(part, Number) else part.word if isinstance(part, Verdict) else part
+            )
+    return math.ceil(max(lines))
+
+
+def _stacked(matrix: Matrix) -> Iterator[Table]:
+    """Yield the tables of a matrix; in a cell the change, its interval and the verdict each have a line."""
+    for table in flat.tables(matrix):
+        rows = [(*row[:3], *(_lines(said) for said in row[3:])) for row in table.rows]
+        yield dataclasses.replace(table, rows=tuple(rows))
+
+
+def _lines(said: Phrase) -> Phrase:
+    found: list[Inline] = []
+    for part in said:
+        is_apart = isinstance(part, str) and part.startswith(" ")
+        found += [_LINE, *filter(None, [part.strip()])] if is_apart and isinstance(part, str) else [part]
+    return tuple(found)
 
 
 def _lengths(table: Table) -> list[int]:
@@ -102,7 +139,7 @@ class Latex(ReportFormat):
             self.templates, escape, block_start_string="<%", block_end_string="%>", variable_start_string="<<",
             variable_end_string=">>", comment_start_string="<#", comment_end_string="#>",
         )  # fmt: skip
-        made.filters |= {"phrase": phrase, "widths": widths, "size": size, "tables": flat.tables, "notes": flat.notes}
+        made.filters |= {"phrase": phrase, "widths": widths, "size": size, "tables": _stacked, "notes": flat.notes}
         made.filters |= {"typed": lambda text: phrase((Name(text),))}
         files: dict[str, list[str]] = {}
         for key, chart in flat.charts(report):

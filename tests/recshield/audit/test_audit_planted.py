@@ -268,7 +268,9 @@ def test_an_attack_that_asks_and_is_weaker_than_noise_fails(plant: Plant) -> Non
     plant("attack", AsksInVain)
     finding = found(run("asks-in-vain", budget="l2:2"), "NOISE", "asks-in-vain")
     assert finding["verdict"] == "fail"
-    assert finding["sentence"].endswith("for noise of norm 2; its answers are too few, or say too little, no worst case")
+    assert finding["sentence"].endswith(
+        "for noise of norm 2; its answers are too few, or say too little, no worst case"
+    )
 
 
 def test_many_steps_that_are_weaker_than_one_fail(plant: Plant) -> None:

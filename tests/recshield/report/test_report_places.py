@@ -188,7 +188,7 @@ def test_the_findings_name_the_surface() -> None:
     row = table(credibility.build(held), "failed").rows[0]
     assert text(row[3]) == "amr under pgd at linf 0.016 on item_images"
     assert said(held)[-1] == (
-        "Do not believe the robustness of amr in 1 cell: the whole gain at equal eps is a matter of scale "
+        "Do not believe the robustness of amr under pgd in 1 cell: the whole gain at equal eps is a matter of scale "
         "(check SCALE fails)."
     )
 

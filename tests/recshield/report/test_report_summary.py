@@ -10,6 +10,7 @@ from planting import Planted, reading, sound
 from recshield.report.content import Name, Number, Phrase, Verdict
 from recshield.report.reading import Reading
 from recshield.report.sections.summary import sentences
+from recshield.report.words import plain_number
 
 
 def text(phrase: Phrase) -> str:
@@ -46,9 +47,24 @@ def test_a_defense_that_only_scales_embeddings_is_not_to_be_believed() -> None:
     whole = (23, "SCALE", True, "fail", "the whole gain is scale: ...")
     cells = with_cell(sound(), "shield", "pgd", 1.0, verdict="fail", findings=[whole])
     assert said(reading(cells))[-1] == (
-        "Do not believe the robustness of shield in 1 cell: the whole gain at equal eps is larger embeddings "
+        "Do not believe the robustness of shield under pgd in 1 cell: the whole gain at equal eps is larger embeddings "
         "(check SCALE fails)."
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.103, "0.103"),
+        (2.5, "2.5"),
+        (630.0, "630"),
+        (1320.4, "1,320"),
+        (-7454.0, "\N{MINUS SIGN}7,454"),
+        (1e16, "1e+16"),
+    ],
+)
+def test_a_number_from_a_thousand_on_is_whole_with_thousands_apart(value: float, shown: str) -> None:
+    assert plain_number(value, 3).text == shown
 
 
 def test_an_attack_weaker_than_noise_is_no_worst_case() -> None:
