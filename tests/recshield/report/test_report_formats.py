@@ -132,7 +132,7 @@ def test_the_other_formats_hold_the_same_figures(run: Path, folder: Path) -> Non
         rows = [line for line in markdown.splitlines() if line.startswith(f"| `{system}` | `l2 {eps}`")]
         assert any(f"{sign}{shown} %" in row for row in rows)
         tex_sign = sign.replace("\N{MINUS SIGN}", r"\ensuremath{-}")
-        tex_rows = [line for line in latex.splitlines() if line.startswith(rf"\texttt{{{system}}} &")]
+        tex_rows = [line for line in latex.splitlines() if line.startswith(rf"\texttt{{\mbox{{{system}}}}} &")]
         assert any(rf"{tex_sign}{shown}~\%" in row for row in tex_rows)
 
 
