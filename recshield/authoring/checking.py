@@ -71,7 +71,7 @@ def find(what: str) -> list[Subject]:
         ]
         return [*modules, *things]
     for point, reason in held.failed.items():
-        if what == point or what in reason.split("PluginFailed: ")[-1].split(" ")[:1]:
+        if what in (point, held.owners.get(point)):
             raise PluginFailed(f"plugin '{point}' could not be loaded, so it cannot be checked: {reason}")
     try:
         spec = specs.parse(what)
@@ -139,7 +139,7 @@ def concluded(subject: Subject, outcomes: list[CheckOutcome]) -> Conformance:
     if not subject.options:
         n_applied = sum(one.applies for one in outcomes)
         n_passed = sum(one.applies and one.passed for one in outcomes)
-        records.note(subject.kind, subject.name, subject.source.module, n_passed, n_applied)
+        records.note(subject.kind, subject.name, subject.source.module, n_passed, n_applied, len(outcomes) - n_applied)
     return found
 
 

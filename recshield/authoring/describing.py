@@ -96,7 +96,8 @@ def _conformance(kind: str, name: str, module: str) -> str:
     held = records.recorded(kit, name, module)
     if held is None:
         return f"not checked yet; `recshield plugin check {name}`"
-    return f"{held.n_passed} of {held.n_applied} checks passed"
+    skipped = f", {held.n_skipped} do not apply" if held.n_skipped else ""
+    return f"{held.n_passed} of {held.n_applied} checks passed{skipped}"
 
 
 def describe() -> list[Description]:

@@ -27,6 +27,7 @@ class Kind:
         word: as people call it.
         suffix: of the class.
         usage: a command that uses the plugin `{name}`.
+        is_bounded: it imports what may change with any minor version of recshield, and names the next one as a bound.
     """
 
     flag: str
@@ -34,6 +35,7 @@ class Kind:
     word: str
     suffix: str
     usage: str
+    is_bounded: bool = False
 
     @property
     def article(self) -> str:
@@ -54,9 +56,9 @@ KINDS = {
         Kind("dataset", "dataset", "data set", "Data", "recshield matrix --models mf --dataset {name}"),
         Kind("reader", "reader", "reader", "Reader", "recshield matrix --models popular --dataset tests/sample.jsonl"),
         Kind("extractor", "extractor", "extractor", "Extractor", "recshield matrix --models vbpr:extractor={name}"),
-        Kind("executor", "executor", "executor", "Executor", "recshield matrix --models mf --executor {name}"),
-        Kind("check", "check", "audit check", "Check", "recshield matrix --models mf --attacks fgm"),
-        Kind("report", "report", "report format", "Format", "recshield report runs/RUN --format {name}"),
+        Kind("executor", "executor", "executor", "Executor", "recshield matrix --models mf --executor {name}", True),
+        Kind("check", "check", "audit check", "Check", "recshield matrix --models mf --attacks fgm", True),
+        Kind("report", "report", "report format", "Format", "recshield report runs/RUN --format {name}", True),
     )
 }
 
@@ -121,7 +123,8 @@ def files_of(names: Names, kind: Kind) -> dict[str, str]:
         trim_blocks=True,
         autoescape=False,  # noqa: S701 - Python and TOML, and every name was validated
     )
-    release = ".".join(version("recshield").split(".")[:2])
+    major, minor = version("recshield").split(".")[:2]
+    release = f"{major}.{minor}" + (f",<{major}.{int(minor) + 1}" if kind.is_bounded else "")
     given = vars(names) | {"kind": kind, "usage": kind.usage.format(name=names.name), "recshield": release}
     wanted = {
         "pyproject.toml": "pyproject.toml",

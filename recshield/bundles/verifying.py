@@ -15,7 +15,7 @@ from recshield.bundles.about import ABOUT, About, keep_cells, read, request_of
 from recshield.bundles.comparing import Finding, compare
 from recshield.bundles.features import take_over_features
 from recshield.bundles.taking import budgets, take_over, unlike_the_replayed
-from recshield.core.errors import BadData, RecshieldError
+from recshield.core.errors import BadData, RecshieldError, in_one_line
 from recshield.core.registry import registry
 from recshield.folders import digest_of
 from recshield.matrix.executors import Executor, Listener
@@ -136,7 +136,7 @@ def _loaded(made: Verified, folder: Path) -> MatrixRun | None:
         made.findings.append(Finding(False, str(error).replace(f"{folder}/", "").replace(f"{folder}: ", "")))
         return None
     except (KeyError, TypeError, ValueError) as error:
-        made.findings.append(Finding(False, f"tables: they cannot be read ({type(error).__name__}: {error})"))
+        made.findings.append(Finding(False, f"tables: they cannot be read ({in_one_line(error)})"))
         return None
     made.findings.append(Finding(True, "tables: every mean is that of its users' values"))
     return held

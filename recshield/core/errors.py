@@ -11,6 +11,15 @@ class RecshieldError(Exception):
     """Bad input or a broken promise; the command line prints it without a traceback and exits with 2."""
 
 
+def in_one_line(error: BaseException) -> str:
+    """Return what an error says on one line; one that is not recshield's own is named by its type.
+
+    Errors of torch and others run over several lines, and what quotes them is one sentence.
+    """
+    said = " ".join(str(error).split())
+    return said if isinstance(error, RecshieldError) else f"{type(error).__name__}: {said}"
+
+
 class UnknownName(RecshieldError):
     """A name that no installed plugin, data set, norm or option carries."""
 

@@ -52,6 +52,7 @@ class Registry:
         presets: preset name -> system specification.
         sources: (kind, name) -> plugin; the kind of a preset is `preset`.
         failed: entry point -> why it could not be loaded; the rest works.
+        owners: entry point that could not be loaded -> its distribution.
         contested: (kind, name) -> which two third parties offer it; asking for it is an error.
     """
 
@@ -60,6 +61,7 @@ class Registry:
     presets: dict[str, str] = field(default_factory=dict)
     sources: dict[tuple[str, str], Source] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
     contested: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def names(self, kind: str) -> list[str]:
@@ -202,7 +204,8 @@ def load(points: list[EntryPoint]) -> Registry:
             _refuse_other_versions(point)
             registry.add(point.load(), _source(point))
         except (Exception, SystemExit) as error:  # a stranger's module may raise anything at import
-            registry.failed[label] = f"{point.value}: {type(error).__name__}: {error}"
+            registry.owners[label] = _distribution(point)
+            registry.failed[label] = f"{point.value}: {type(error).__name__}: {' '.join(str(error).split())}"
     return registry
 
 

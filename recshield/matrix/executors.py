@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from recshield.core.errors import RecshieldError
+from recshield.core.errors import RecshieldError, in_one_line
 from recshield.core.seeds import number
 from recshield.matrix import steps
 from recshield.matrix.isolation import own_random_state
@@ -83,7 +83,7 @@ def _perform_in_worker(step: Step, store: Store, context: Context) -> str:
     try:
         perform(step, store, context)
     except Exception as error:  # a plugin may raise anything; the rest of the matrix goes on
-        return _reason(error)
+        return in_one_line(error)
     return ""
 
 
@@ -121,10 +121,6 @@ def _cuda_since(mark: Any) -> float | None:
     return float(mark.elapsed_time(end))
 
 
-def _reason(error: BaseException) -> str:
-    return str(error) if isinstance(error, RecshieldError) else f"{type(error).__name__}: {error}"
-
-
 class Local(Executor):
     """On this machine: in this process, or in `jobs` processes."""
 
@@ -155,7 +151,7 @@ class Local(Executor):
                 with listening(_teller(listener, step)):
                     perform(step, store, context)
             except Exception as error:  # a plugin may raise anything; the rest of the matrix goes on
-                outcome.failed[step.key] = f"{step.label}: {_reason(error)}"
+                outcome.failed[step.key] = f"{step.label}: {in_one_line(error)}"
             listener.finished(step, is_reused=False)
 
     def _in_processes(
@@ -188,7 +184,7 @@ class Local(Executor):
                         raise RecshieldError(
                             f"a worker process died during '{step.label}' (out of memory?); run it again"
                         )
-                    reason = _reason(error) if error is not None else future.result()
+                    reason = in_one_line(error) if error is not None else future.result()
                     if reason:
                         outcome.failed[step.key] = f"{step.label}: {reason}"
                     listener.finished(step, is_reused=False)

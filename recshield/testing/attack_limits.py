@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from recshield.core.errors import in_one_line
 from recshield.core.interfaces import Access, Attack
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, Delta, View, covers
@@ -80,7 +81,7 @@ def _survives(attack: Attack, data: Dataset) -> None:
     try:
         delta = perturb(attack, against(attack, target_of(attack), model, data), _BUDGETS[0])
     except Exception as error:
-        raise CheckFailed(f"{said(attack)} fails on {data.info.name} data: {type(error).__name__}: {error}") from error
+        raise CheckFailed(f"{said(attack)} fails on {data.info.name} data: {in_one_line(error)}") from error
     is_finite = all(bool(held.isfinite().all()) for held in delta.values())
     need(is_finite, f"{said(attack)} returns values that are not finite on {data.info.name} data")
 

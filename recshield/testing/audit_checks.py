@@ -9,6 +9,7 @@ import pandas as pd
 
 from recshield.audit import WORDS, Check, Finding
 from recshield.audit.check import NOT_RUN, PASS
+from recshield.core.errors import in_one_line
 from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
 from recshield.testing.declarations import (
@@ -105,8 +106,7 @@ def check_a_missing_cell_is_not_run(check: Kind) -> None:
             found = made.judge(bare, results)
         except Exception as error:
             raise CheckFailed(
-                f"{said(check)}: without the cells it needs, judge() raises {type(error).__name__}: {error}; return "
-                "missing(...)"
+                f"{said(check)}: without the cells it needs, judge() raises {in_one_line(error)}; return missing(...)"
             ) from error
         need(
             found.verdict != PASS or not bare.is_asked,

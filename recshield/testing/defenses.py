@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import torch
 
-from recshield.core.errors import RecshieldError
+from recshield.core.errors import RecshieldError, in_one_line
 from recshield.core.interfaces import Defense, Objective, Recommender
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, covers, family
@@ -276,7 +276,7 @@ def _survives(defense: Defense, data: Dataset) -> None:
         model.fit(_prepared(defense, data), objective, generator(0, "fit", 1), EPOCHS)
         found = scores(defense.serve(as_served(model)))
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = in_one_line(error)
         raise CheckFailed(f"{_said(defense)} fails on {data.info.name} data: {reason}") from error
     need(bool(found.isfinite().all()), f"{_said(defense)}: on {data.info.name} data scores are not finite")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recshield.core.errors import BadData
+from recshield.core.errors import BadData, in_one_line
 from recshield.data.table import Reader
 from recshield.testing.declarations import (
     check_description_is_one_line,
@@ -104,7 +104,7 @@ def check_a_damaged_file_is_bad_data(reader: Kind, sample: Path | None = None) -
                 continue
             except Exception as error:
                 raise CheckFailed(
-                    f"{said(reader)}: a damaged file raises {type(error).__name__}: {error}; raise BadData.at(...)"
+                    f"{said(reader)}: a damaged file raises {in_one_line(error)}; raise BadData.at(...)"
                 ) from error
             raise CheckFailed(f"{said(reader)}: a damaged file gives {len(table)} rows; raise BadData.at(...)")
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
+from recshield.core.errors import in_one_line
 from recshield.core.interfaces import Batch, Objective, Recommender
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, family
@@ -183,9 +184,7 @@ def _survives(recommender: Kind, config: Any, data: Dataset) -> None:
         model = fitted(recommender, config, data)
         found = scores(model)
     except Exception as error:
-        raise CheckFailed(
-            f"{said(recommender)} fails on {data.info.name} data: {type(error).__name__}: {error}"
-        ) from error
+        raise CheckFailed(f"{said(recommender)} fails on {data.info.name} data: {in_one_line(error)}") from error
     wanted = (data.info.n_users, data.info.n_items)
     need(
         tuple(found.shape) == wanted and bool(found.isfinite().all()),

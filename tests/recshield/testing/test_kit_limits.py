@@ -216,7 +216,12 @@ def test_every_check_at_the_edges_has_a_planted_bug():
 
 def test_a_bug_in_the_norm_of_a_table_is_seen_by_no_other_check():
     failed = [one.name for one in run_checks("attack", OwnsTheNormOfATable()) if not one.passed]
-    assert failed == ["docstring_is_complete", "docstring_names_its_source", "norm_stays_within_eps"]
+    assert failed == [
+        "docstring_is_complete",
+        "docstring_names_its_source",
+        "norm_stays_within_eps",
+        "norm_stays_within_eps_on_larger_tables",
+    ]
 
 
 def test_an_attack_that_spends_a_tenth_is_weaker_than_noise_and_misses_the_planted_weakness():
@@ -224,6 +229,7 @@ def test_an_attack_that_spends_a_tenth_is_weaker_than_noise_and_misses_the_plant
     assert failed - {"docstring_is_complete", "docstring_names_its_source"} == {
         "beats_noise",
         "finds_a_planted_weakness",
+        "spends_the_budget",
     }
 
 
