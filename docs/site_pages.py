@@ -17,6 +17,7 @@ from recshield.report.sections.threat import TERMS
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 HERE = Path(__file__).resolve().parent
 KINDS = {"attack": "attacks", "defense": "defenses", "model": "models", "metric": "metrics"}
@@ -54,6 +55,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in pages().items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Put the module and the test of an example behind what its README says."""
+    folder = HERE / str(page.file.src_uri).rpartition("/")[0]
+    if folder.parent != HERE / "examples":
+        return markdown
+    parts = [markdown.rstrip()]
+    for path in (*sorted(folder.glob("*.py")), folder / "pyproject.toml", *sorted(folder.glob("tests/*.py"))):
+        language = "toml" if path.suffix == ".toml" else "python"
+        text = path.read_text(encoding="utf-8").rstrip()
+        parts.append(f"## {path.relative_to(folder)}\n\n```{language}\n{text}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def pages() -> dict[str, str]:
