@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from recshield.core.errors import PerturbationLeak, in_one_line
+from recshield.core.errors import PerturbationLeak
 
 
 class CheckFailed(AssertionError):
@@ -58,5 +58,6 @@ def outcome(name: str, call: Callable[[], None]) -> CheckOutcome:
     except CheckFailed as failure:
         return CheckOutcome(name, passed=False, message=str(failure))
     except Exception as error:  # a stranger's plugin may raise anything
-        return CheckOutcome(name, passed=False, message=f"raised {in_one_line(error)}")
+        said = " ".join(str(error).split())
+        return CheckOutcome(name, passed=False, message=f"raised {type(error).__name__}: {said}")
     return CheckOutcome(name, passed=True)
