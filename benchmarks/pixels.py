@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +63,9 @@ def _victim(count: int, size: tuple[int, int], folder: Path) -> tuple[TrainedVic
     return TrainedVictim(model, train, degrade_pairs(train, 0), Goal(), IMAGES, access), model, train
 
 
-def _cpu(work: object) -> float:
+def _cpu(work: Callable[[], object]) -> float:
     start = time.process_time()
-    work()  # type: ignore[operator]
+    work()
     return time.process_time() - start
 
 

@@ -96,7 +96,8 @@ class LightGCN(Recommender):
         offsets, items = self.row_offsets, self.row_items
         if self._graph is not None:
             *held, graph = self._graph
-            if all(one is now and version == now._version for (one, version), now in zip(held, (offsets, items))):  # noqa: B905
+            pairs = zip(held, (offsets, items), strict=True)
+            if all(one is now and version == now._version for (one, version), now in pairs):
                 return graph
         host = offsets.cpu().numpy(), items.cpu().numpy()
         graph = Graph.of_rows(

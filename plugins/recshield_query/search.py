@@ -18,7 +18,7 @@ from recshield_query.estimate import spread
 from recshield_query.moves import Moving, direction, moved
 
 
-def _chosen(is_better: Tensor, proposed: Tensor, held: Tensor) -> Tensor:
+def _chosen(proposed: Tensor, held: Tensor, is_better: Tensor) -> Tensor:
     return torch.where(spread(is_better, held) > 0, proposed, held)
 
 
@@ -80,9 +80,7 @@ class Search(Attack):
         found = {}
         for one in watch.victim.surfaces:
             is_better = (watch.credit(one, there) > watch.credit(one, here)).float()
-            mixed = by_rows(
-                lambda new, old, better: _chosen(better, new, old), proposed[one.name], delta[one.name], is_better
-            )
+            mixed = by_rows(_chosen, proposed[one.name], delta[one.name], is_better)
             found[one.name] = project(mixed, one, budget)  # rows of two tables may exceed a norm of the whole table
         return watch.victim.legal(found)
 

@@ -44,7 +44,8 @@ class Filtered(Recommender):
         self.surfaces = model.surfaces
         self.eval()
 
-    # What is a class attribute of others is the wrapped model's here.
+    # What is a class attribute of others is the wrapped model's here: a property in place of an attribute is what mypy
+    # calls an incompatible override.
     @property
     def name(self) -> str:  # type: ignore[override]
         """Name of the model."""

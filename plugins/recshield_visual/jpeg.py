@@ -23,14 +23,14 @@ class _Compressed(torch.autograd.Function):
     """Compression and decompression; the gradient is that of the identity."""
 
     @staticmethod
-    def forward(ctx: Any, pixels: Tensor, quality: int, chroma: str) -> Tensor:  # noqa: ARG004
+    def forward(ctx: Any, pixels: Tensor, quality: int, chroma: str) -> Tensor:  # noqa: ARG004 (torch calls it with a context)
         """Return the pixels after a round trip through JPEG."""
         whole = (pixels.detach() * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         found = np.stack([_round_trip(one, quality, chroma) for one in whole]) if len(whole) else whole
         return torch.from_numpy(found).to(pixels.device).permute(0, 3, 1, 2).to(pixels.dtype).div(255)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # noqa: ARG004
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # noqa: ARG004 (torch calls it with a context)
         """Return the gradient as it is (straight-through, Athalye et al. 2018, section 4.1.1)."""
         return gradients[0], None, None
 
