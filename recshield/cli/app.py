@@ -6,6 +6,7 @@ import typer
 
 from recshield.cli import (
     audit,
+    bench,
     bundle,
     cache,
     compare,
@@ -50,6 +51,7 @@ app.command("bundle")(bundle.bundle)
 app.command("verify")(bundle.verify)
 app.command("reproduce")(reproduce.reproduce)
 app.command("audit")(audit.audit)
+app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("plugins")(plugins.plugins)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import resource
 import signal
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -16,11 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-import torch
-
 from recshield.core.errors import RecshieldError, in_one_line
 from recshield.core.seeds import number
-from recshield.matrix import steps
+from recshield.matrix import peaks, steps
 from recshield.matrix.isolation import own_random_state
 from recshield.matrix.loading import Context
 from recshield.matrix.plan import Step
@@ -66,13 +61,18 @@ def perform(step: Step, store: Store, context: Context) -> None:
     """Do one step into the store, with its seconds and peak memory."""
 
     def compute(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        _reset_peak(context)
-        start, mark = time.perf_counter(), _cuda_mark(context)
+        peaks.reset(context.device)
+        start, mark = time.perf_counter(), peaks.mark(context.device)
         with own_random_state(number(step.spec.get("seed", 0), step.kind, step.spec.get("depth", 0))):
             facts = steps.compute(step, store, context, folder)
         seconds = time.perf_counter() - start
-        timing = {"kind": step.kind, "seconds": seconds, "cuda_ms": _cuda_since(mark), "threads": context.threads}
-        return facts, timing | _peak(context)
+        timing = {
+            "kind": step.kind,
+            "seconds": seconds,
+            "cuda_ms": peaks.milliseconds(mark),
+            "threads": context.threads,
+        }
+        return facts, timing | peaks.read(context.device)
 
     with threads(context.threads):
         store.put(step.key, compute)
@@ -85,40 +85,6 @@ def _perform_in_worker(step: Step, store: Store, context: Context) -> str:
     except Exception as error:  # a plugin may raise anything; the rest of the matrix goes on
         return in_one_line(error)
     return ""
-
-
-def _reset_peak(context: Context) -> None:
-    with contextlib.suppress(OSError):  # without it the peak is that of the process so far
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    if context.device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(context.device)
-
-
-def _peak(context: Context) -> dict[str, int]:
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        host = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    device = torch.cuda.max_memory_allocated(context.device) if context.device.startswith("cuda") else 0
-    return {"peak_host_bytes": host, "peak_device_bytes": device}
-
-
-def _cuda_mark(context: Context) -> Any:
-    if not context.device.startswith("cuda"):
-        return None
-    mark = torch.cuda.Event(enable_timing=True)
-    mark.record()
-    return mark
-
-
-def _cuda_since(mark: Any) -> float | None:
-    if mark is None:
-        return None
-    end = torch.cuda.Event(enable_timing=True)
-    end.record()
-    end.synchronize()
-    return float(mark.elapsed_time(end))
 
 
 class Local(Executor):

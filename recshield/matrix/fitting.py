@@ -136,6 +136,40 @@ def _parts(own: list[Held], base: Entry | None) -> tuple[list[Held], list[Held]]
     return [*acting, *own], acting
 
 
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """A model before a training, and what it is trained with.
+
+    Attributes:
+        model: at its start values, or at those of the training before.
+        data: what defenses leave of the training rows.
+        objective: what is minimised.
+        epochs: those of a defense that goes on from a trained model; None = the model's own.
+    """
+
+    model: Recommender
+    data: Dataset
+    objective: Objective
+    epochs: int | None
+
+
+def training(parts: Sequence[Held], state: Mapping[str, torch.Tensor] | None, data: Dataset, seed: int) -> Training:
+    """Return what a training step trains: `parts` is the model and the defenses that act, `state` the start values."""
+    model = _build(parts[0], data.info, seed)
+    objective: Objective = ModelLoss()
+    epochs = None
+    for held in parts[1:]:
+        part = part_of(held)
+        defense = make(part, {})
+        data = defense.prepare(data, generator(seed, "prepare", part.name))
+        objective = defense.objective(objective, part.target)
+        if defense.warm_start and epochs is None:
+            epochs = part.option("epochs")
+    if state is not None:
+        model.load_state_dict(dict(state))
+    return Training(model, data, objective, epochs)
+
+
 def _fit(
     parts: Sequence[Held],
     base: Entry | None,
@@ -146,21 +180,12 @@ def _fit(
     epochs: int | None = None,
 ) -> Recommender:
     """Return the trained model of a step."""
-    model = _build(parts[0], data.info, spec["seed"])
-    objective: Objective = ModelLoss()
-    for held in parts[1:]:
-        part = part_of(held)
-        defense = make(part, {})
-        data = defense.prepare(data, generator(spec["seed"], "prepare", part.name))
-        objective = defense.objective(objective, part.target)
-        if defense.warm_start and epochs is None:
-            epochs = part.option("epochs")
-    if base is not None:
-        model.load_state_dict(load_file(base.file(_STATE)))
-    model.to(context.device)
+    made = training(parts, load_file(base.file(_STATE)) if base is not None else None, data, spec["seed"])
+    made.model.to(context.device)
+    rng = generator(spec["seed"], "fit", spec["depth"])
     with _watched(curve):
-        model.fit(data, objective, generator(spec["seed"], "fit", spec["depth"]), epochs)
-    return model
+        made.model.fit(made.data, made.objective, rng, made.epochs if epochs is None else epochs)
+    return made.model
 
 
 @contextlib.contextmanager

@@ -1,0 +1,124 @@
+"""Time the pieces of a request one after another."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recshield.bench.clock import roofline, timed
+from recshield.bench.figures import BenchFile, Figure
+from recshield.bench.pieces import Piece, Scene, of_attack, of_system
+from recshield.core.errors import BadValue, RecshieldError, in_one_line
+from recshield.core.registry import registry
+from recshield.matrix.cells import Cell
+from recshield.matrix.executors import Executor
+from recshield.matrix.loading import Context
+from recshield.matrix.threads import threads
+from recshield.run import Prepared, Silent, prepare
+
+#: Steps that have to be there before anything is timed.
+_BEFORE = ("data", "images", "features")
+Heard = Callable[[Figure], None]
+
+
+def bench(request: dict[str, Any], repeats: int = 5, heard: Heard | None = None) -> BenchFile:
+    """Time an epoch of every system, its full ranking, its features and every attack on it.
+
+    Args:
+        request: arguments of `run.prepare`: models, attacks, dataset, budget, device, threads and more; one seed.
+        repeats: after one call to warm up.
+        heard: is told each figure as soon as it is known.
+
+    Returns:
+        The figures. What cannot be timed is named in `skipped`; the rest is timed.
+
+    Raises:
+        RecshieldError: bad input, or data that cannot be made ready.
+    """
+    if repeats < 1:
+        raise BadValue(f"repeats is {repeats}; it is at least 1")
+    prepared = prepare(**{**request, "controls": "none"})
+    plan = prepared.plan
+    _make_ready(prepared)
+    skipped = [f"{skip.system} under {skip.attack}: {skip.reason}" for skip in plan.skips]
+    found: list[Figure] = []
+    device = plan.request.device
+    with threads(plan.request.threads):
+        limit = roofline(device)
+        scene = Scene(prepared, plan.data_keys[0])
+        for piece in _pieces(scene, skipped):
+            took = timed(piece.ready, repeats, device)
+            floor = limit.seconds(piece.moved, piece.flops)
+            figure = Figure(
+                kind=piece.kind, system=piece.system, attack=piece.attack, examples=piece.examples, floor=floor,
+                **vars(took),
+            )  # fmt: skip
+            found.append(figure)
+            if heard:
+                heard(figure)
+    info = scene.data.info
+    return BenchFile(
+        machine=_machine(device),
+        request={"dataset": info.name, "threads": str(plan.request.threads), "repeats": str(repeats)},
+        size={"users": info.n_users, "items": info.n_items, "rows": info.n_interactions},
+        bytes_per_s=limit.bytes_per_s,
+        flops_per_s=limit.flops_per_s,
+        figures=tuple(found),
+        skipped=tuple(skipped),
+    )
+
+
+def _make_ready(prepared: Prepared) -> None:
+    wanted = {key: step for key, step in prepared.plan.steps.items() if step.kind in _BEFORE}
+    runner: Executor = registry().get("executor", "local")()
+    context = Context(prepared.plan.request.device, prepared.plan.request.threads)
+    outcome = runner.run(wanted, prepared.store, context, 1, Silent())
+    for reason in outcome.failed.values():
+        raise RecshieldError(reason)
+
+
+def _pieces(scene: Scene, skipped: list[str]) -> Iterator[Piece]:
+    seen: set[str] = set()
+    for cell in scene.prepared.plan.main():
+        if cell.attack is None and cell.system.name not in seen:
+            seen.add(cell.system.name)
+            yield from _each(functools.partial(of_system, scene, cell), cell.system.name, skipped)
+    for cell in scene.prepared.plan.main():
+        if cell.attack is not None and not cell.attack.members:
+            label = f"{cell.system.name} under {cell.attack.text}"
+            yield from _each(functools.partial(_one, scene, cell), label, skipped)
+
+
+def _one(scene: Scene, cell: Cell) -> Iterator[Piece]:
+    yield of_attack(scene, cell)
+
+
+def _each(make: Callable[[], Iterator[Piece]], label: str, skipped: list[str]) -> Iterator[Piece]:
+    try:
+        yield from make()
+    except RecshieldError as error:
+        skipped.append(f"{label}: {in_one_line(error)}")
+
+
+def _machine(device: str) -> dict[str, str]:
+    held = {
+        "processor": _processor(), "system": platform.platform(), "python": platform.python_version(),
+        "torch": torch.__version__, "device": device,
+    }  # fmt: skip
+    if device.startswith("cuda"):
+        held["device"] = f"{device}: {torch.cuda.get_device_name(device)}"
+    return held
+
+
+def _processor() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as stream:
+            lines = (line.partition(":") for line in stream)
+            return next(value.strip() for key, _, value in lines if key.strip() == "model name")
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
