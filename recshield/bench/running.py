@@ -42,16 +42,15 @@ def bench(request: dict[str, Any], repeats: int = 5, heard: Heard | None = None)
     """
     if repeats < 1:
         raise BadValue(f"repeats is {repeats}; it is at least 1")
-    prepared = prepare(**{**request, "controls": "none"})
+    prepared = ready(request)
     plan = prepared.plan
-    _make_ready(prepared)
     skipped = [f"{skip.system} under {skip.attack}: {skip.reason}" for skip in plan.skips]
     found: list[Figure] = []
     device = plan.request.device
     with threads(plan.request.threads):
         limit = roofline(device)
         scene = Scene(prepared, plan.data_keys[0])
-        for piece in _pieces(scene, skipped):
+        for piece in pieces(scene, skipped):
             took = timed(piece.ready, repeats, device)
             floor = limit.seconds(piece.moved, piece.flops)
             figure = Figure(
@@ -73,16 +72,20 @@ def bench(request: dict[str, Any], repeats: int = 5, heard: Heard | None = None)
     )
 
 
-def _make_ready(prepared: Prepared) -> None:
+def ready(request: dict[str, Any]) -> Prepared:
+    """Return a request whose data, images and features are there; arguments and errors as for `bench`."""
+    prepared = prepare(**{**request, "controls": "none"})
     wanted = {key: step for key, step in prepared.plan.steps.items() if step.kind in _BEFORE}
     runner: Executor = registry().get("executor", "local")()
     context = Context(prepared.plan.request.device, prepared.plan.request.threads)
     outcome = runner.run(wanted, prepared.store, context, 1, Silent())
     for reason in outcome.failed.values():
         raise RecshieldError(reason)
+    return prepared
 
 
-def _pieces(scene: Scene, skipped: list[str]) -> Iterator[Piece]:
+def pieces(scene: Scene, skipped: list[str]) -> Iterator[Piece]:
+    """Yield every piece of work of a request; what cannot be timed is added to `skipped`."""
     seen: set[str] = set()
     for cell in scene.prepared.plan.main():
         if cell.attack is None and cell.system.name not in seen:
