@@ -112,7 +112,9 @@ def lines(
 
     base = alt.Chart(frame).encode(x=alt.X("x:Q", title=x, axis=alt.Axis(grid=False, tickCount=5)))
     y_axis = alt.Axis(format=".0%" if is_share else ".3~g", tickCount=5, domain=False, ticks=False)
-    colour = alt.Color("name:N", title=None, scale=scale(colours), legend=alt.Legend(columns=5))
+    colour = alt.Color(
+        "name:N", title=None, scale=scale(colours), legend=alt.Legend(columns=5, symbolStrokeWidth=0)
+    )  # no dashed rim
     dash = alt.StrokeDash("name:N", title=None, scale=scale(dashes))
     shape = alt.Shape("name:N", title=None, scale=scale(shapes))
     y_scale = alt.Scale(zero=True, nice=True)
