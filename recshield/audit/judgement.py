@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from recshield.audit.check import FAIL, NOT_RUN, PASS, WARN, Check, Facts, Finding
+from recshield.core.errors import PluginFailed
 from recshield.core.registry import registry
 from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
@@ -32,7 +33,7 @@ def needs(cell: Cell, is_member: bool = False) -> Mapping[str, Cell]:
     asked = [check for check in checks() if check.of_members or not is_member]
     if cell.members():
         asked = [check for check in asked if not check.of_members]
-    return {role: other for check in asked for role, other in check.needs(cell).items()}
+    return {role: other for check in asked for role, other in _asked(check, check.needs, cell).items()}
 
 
 def further_needs(cell: Cell, is_member: bool = False) -> Mapping[str, Cell]:
@@ -40,7 +41,29 @@ def further_needs(cell: Cell, is_member: bool = False) -> Mapping[str, Cell]:
     asked = [check for check in checks() if check.of_members or not is_member]
     if cell.members():
         asked = [check for check in asked if not check.of_members]
-    return {role: other for check in asked for role, other in check.further_needs(cell).items()}
+    return {role: other for check in asked for role, other in _asked(check, check.further_needs, cell).items()}
+
+
+def _asked(check: Check, ask: Callable[[Cell], Mapping[str, Cell]], cell: Cell) -> Mapping[str, Cell]:
+    """Return the cells that a check asks for; a stranger's that raises is named before anything is computed."""
+    try:
+        return ask(cell)
+    except Exception as error:
+        if not _owner(check):
+            raise
+        advice = "mend it, uninstall it, or leave it out with RECSHIELD_PLUGINS"
+        raise PluginFailed(f"{_raised(check, error)} when asked which cells it needs; {advice}") from error
+
+
+def _owner(check: Check) -> str:
+    """Return the package that a check comes from, "" for recshield's own."""
+    source = registry().sources.get(("check", check.name))
+    name = source.distribution if source is not None else type(check).__module__
+    return "" if name == "recshield" or name.startswith("recshield.") else name
+
+
+def _raised(check: Check, error: Exception) -> str:
+    return f"check '{check.name}' of {_owner(check)} raised {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def judge(results: Results) -> pd.DataFrame:
@@ -61,7 +84,12 @@ def judge(results: Results) -> pd.DataFrame:
     columns = ["cell", "number", "check", "is_required", "verdict", "sentence", "figures"]
     by_cell = summarise(pd.DataFrame(rows, columns=columns))
     for check in installed:
-        found = check.judge_run(results, by_cell)
+        try:
+            found = check.judge_run(results, by_cell)
+        except Exception as error:
+            if not _owner(check):
+                raise
+            found = Finding(NOT_RUN, f"not run: {_raised(check, error)}")
         if found is not None:
             rows.append(_row(RUN, check, found))
     return pd.DataFrame(rows, columns=columns)
@@ -82,7 +110,12 @@ def _row(cell: str, check: Check, found: Finding) -> dict[str, Any]:
 def _find(check: Check, facts: Facts, results: Results) -> Finding | None:
     """Return what a check finds on a cell, None where it does not apply."""
     if not (check.of_members and facts["members"]):
-        return check.judge(facts, results) if check.applies(facts) else None
+        try:
+            return check.judge(facts, results) if check.applies(facts) else None
+        except Exception as error:  # a stranger's check must not take the run with it
+            if not _owner(check):
+                raise
+            return Finding(NOT_RUN, f"not run: {_raised(check, error)}")
     found = []
     for cell in facts["members"]:
         member = results.facts(cell)

@@ -41,7 +41,7 @@ class BudgetKept(Check):
 
     number, name = 2, "BUDGET"
     of_members = "worst"
-    description = "the returned norm is at most eps (1 + 1e-4), finite, and the stored perturbation agrees"
+    description = "the returned norm is at most eps (1 + 1e-4), finite, as stored; no more answers than queries allow"
     is_required = True
 
     def judge(self, facts: Facts, results: Results) -> Finding:
@@ -60,6 +60,11 @@ class BudgetKept(Check):
         if not raw <= eps * (1 + BUDGET_TOLERANCE):
             times = raw / eps if eps else math.inf
             return Finding(FAIL, f"the attack returned a norm of {raw:.4g} for eps {eps:.4g} ({times:.2f} x)", figures)
+        asked, allowed = facts["n_queries"], facts.get("allowed_queries", 0)
+        if allowed and asked > allowed:
+            over = f"{asked / allowed:.2f} x the {allowed:,} that its queries allow"
+            figures["n_queries"] = float(asked)
+            return Finding(FAIL, f"the attack asked for {asked:,} answers, {over}", figures)
         path = results.perturbations.get(str(facts["cell"]))
         if path is None:
             return missing("the stored perturbation")

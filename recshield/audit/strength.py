@@ -110,7 +110,9 @@ class BeatsNoise(Check):
             sentence = f"the attacked loss goes from {facts['goal_clean']:.4f} to {facts['goal_value']:.4f}, not up"
             wrong = "the sign, the gradient or the goal is wrong"
             partner = results.other(facts, "ITER>=SINGLE.partner")
-            if partner is not None and facts["attack_steps"] <= 1 and partner["goal_value"] > partner["goal_clean"]:
+            if facts["attack_steps"] <= 1 and partner is None:
+                wrong = f"one step may overshoot at this eps (several steps or a smaller eps tell), or {wrong}"
+            elif partner is not None and facts["attack_steps"] <= 1 and partner["goal_value"] > partner["goal_clean"]:
                 reached = f"{partner['attack']} reaches {partner['goal_value']:.4f}"
                 wrong = f"one step overshoots at this eps ({reached}), or {wrong}"
             return Finding(FAIL, f"{sentence}: {wrong}", is_broken=True)

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recshield.core.errors import BadSpec, BadValue
+from recshield.core.errors import BadSpec, BadValue, PluginFailed, RecshieldError
 from recshield.core.registry import registry
 from recshield.evaluation import suffixes
 from recshield.evaluation.ranking import Extras, Ranks
@@ -198,7 +198,20 @@ class MetricAtK:
         return suffixes.per_user(lambda part: metric.per_user(part, self.k), ranks, self.suffix)
 
     def measure(self, ranks: Ranks) -> Figure:
-        """Return the figure over all evaluated users that count."""
+        """Return the figure over all evaluated users that count.
+
+        Raises:
+            PluginFailed: the metric raised something of its own.
+        """
+        try:
+            return self._measured(ranks)
+        except RecshieldError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            said = f"metric '{self.name}' raised {type(error).__name__}: {' '.join(str(error).split())}"
+            raise PluginFailed(f"{said}; leave it out of --metrics: finished steps are kept") from error
+
+    def _measured(self, ranks: Ranks) -> Figure:
         if not self.plugin.has_per_user:
             return Figure(self.plugin().overall(ranks, self.k), len(ranks.users), None)
         values = self.per_user(ranks)

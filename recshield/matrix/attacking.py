@@ -132,6 +132,8 @@ def _made(
         "goal_values": victim.notes.values,
         "zero_gradients": victim.notes.zero_share,
         "n_queries": victim.notes.n_queries,
+        # What the attack says it asks for: an option `queries`, answers of each user.
+        "allowed_queries": int(getattr(made, "queries", 0)) * scene.data.train.n_users,
         "state_before": before,
         "state_after": hash_all(touchable),
     }

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from recshield.core.errors import BadData
+from recshield.core.errors import BadData, PluginFailed
 from recshield.core.interfaces import Objective, Recommender, System
 from recshield.core.registry import registry
 from recshield.core.seeds import generator
@@ -161,13 +161,32 @@ def training(parts: Sequence[Held], state: Mapping[str, torch.Tensor] | None, da
     for held in parts[1:]:
         part = part_of(held)
         defense = make(part, {})
-        data = defense.prepare(data, generator(seed, "prepare", part.name))
+        data = prepared(part.name, defense.prepare(data, generator(seed, "prepare", part.name)), data)
         objective = defense.objective(objective, part.target)
         if defense.warm_start and epochs is None:
             epochs = part.option("epochs")
     if state is not None:
         model.load_state_dict(dict(state))
     return Training(model, data, objective, epochs)
+
+
+def prepared(name: str, made: object, data: Dataset) -> Dataset:
+    """Return what a defense leaves of the data, with the number of rows that it has.
+
+    Raises:
+        PluginFailed: that is no data set of the same users and items, or holds no row.
+    """
+    if not isinstance(made, Dataset):
+        raise PluginFailed(f"defense '{name}': prepare() returns {type(made).__name__}; it returns a Dataset")
+    train = made.train
+    if (train.n_users, train.n_items) != (data.train.n_users, data.train.n_items):
+        raise PluginFailed(
+            f"defense '{name}': prepare() returns rows of {train.n_users} users and {train.n_items} items, and the "
+            f"data has {data.train.n_users} and {data.train.n_items}; leave out rows, not users or items"
+        )
+    if not len(train):
+        raise PluginFailed(f"defense '{name}' left no training row; look at its options")
+    return dataclasses.replace(made, info=dataclasses.replace(data.info, n_interactions=len(train)))
 
 
 def _fit(

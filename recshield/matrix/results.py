@@ -279,6 +279,7 @@ def _attack_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "n_touched_rows": int(facts.get("n_touched_rows", 0)),
         "n_goal_rows": int(facts.get("n_goal_rows", 0)),
         "n_queries": int(facts.get("n_queries", 0)),
+        "allowed_queries": int(facts.get("allowed_queries", 0)),
         "access": "+".join(facts.get("access", [])).lower(),
         "is_projected": bool(facts.get("is_projected", True)),
         "state_before": str(facts.get("state_before", "")),

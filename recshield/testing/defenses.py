@@ -8,12 +8,12 @@ from contextlib import ExitStack
 
 import torch
 
-from recshield.core.errors import RecshieldError, in_one_line
+from recshield.core.errors import PluginFailed, RecshieldError, in_one_line
 from recshield.core.interfaces import Defense, Objective, Recommender
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, covers, family
 from recshield.data.interactions import Dataset
-from recshield.matrix.fitting import state_hash
+from recshield.matrix.fitting import prepared, state_hash
 from recshield.testing.data import one_item_dataset, one_user_dataset, small_dataset
 from recshield.testing.declarations import METHOD_CHECKS
 from recshield.testing.failures import CheckFailed, applies_if, need
@@ -145,14 +145,13 @@ def check_full_weight_differs_clearly(defense: Defense) -> None:
 
 
 def check_prepare_leaves_the_data_alone(defense: Defense) -> None:
-    """`prepare` returns a data set and does not write into the one given, which the undefended twin trains on."""
+    """`prepare` returns rows of the same users and items, at least one, and does not write into what it is given."""
     data, _ = small_dataset()
     before = fingerprint(data)
-    prepared = _prepared(defense, data)
-    need(
-        isinstance(prepared, Dataset),
-        f"{_said(defense)}: prepare() returns {type(prepared).__name__}; expected a Dataset",
-    )
+    try:
+        prepared(defense.name, _prepared(defense, data), data)
+    except PluginFailed as error:
+        raise CheckFailed(str(error)) from error
     need(fingerprint(data) == before, f"{_said(defense)}: prepare() changes the data it is given; return new data")
 
 

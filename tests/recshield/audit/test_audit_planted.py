@@ -117,22 +117,6 @@ class Little(Attack):
 
 
 @dataclass(frozen=True)
-class AsksInVain(Attack):
-    """Asks once, and moves hardly anything by the answer."""
-
-    name = "asks-in-vain"
-    access = Access.DATA | Access.SCORES
-
-    def perturb(self, victim: Victim, budget: Budget, rng: Generator) -> Delta:
-        users = torch.arange(4)
-        sign = float(victim.scores(users, victim.zeros()).sum().sign())
-        delta = victim.zeros()
-        for one in victim.surfaces:
-            delta[one.name][victim.rows[one.name]] = sign * budget.eps / 1000
-        return delta
-
-
-@dataclass(frozen=True)
 class Lazy(Attack):
     """Says it takes ten steps, and takes a small one."""
 
@@ -262,15 +246,6 @@ def test_an_attack_that_adds_nothing_or_little_is_weaker_than_noise(plant: Plant
     underspent = found(made, "EQUAL-BUDGET", "nothing")
     assert underspent["verdict"] == "warn"
     assert underspent["sentence"].startswith("spent only 0 % of its row's eps")
-
-
-def test_an_attack_that_asks_and_is_weaker_than_noise_fails(plant: Plant) -> None:
-    plant("attack", AsksInVain)
-    finding = found(run("asks-in-vain", budget="l2:2"), "NOISE", "asks-in-vain")
-    assert finding["verdict"] == "fail"
-    assert finding["sentence"].endswith(
-        "for noise of norm 2; its answers are too few, or say too little, no worst case"
-    )
 
 
 def test_many_steps_that_are_weaker_than_one_fail(plant: Plant) -> None:

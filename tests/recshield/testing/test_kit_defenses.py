@@ -13,6 +13,7 @@ import torch
 
 from recshield.core.interfaces import Defense, Objective, System
 from recshield.core.surfaces import Budget
+from recshield.data.interactions import Interactions
 from recshield.testing import defenses as checks
 from recshield.testing import run_checks
 from recshield.testing.declarations import METHOD_CHECKS
@@ -101,6 +102,21 @@ class SortsTheData(Added):
 class PreparesNothing(Added):
     def prepare(self, data, rng):
         data.train.popularity()
+
+
+class LeavesNoRow(Added):
+    def prepare(self, data, rng):
+        nothing = np.array([], dtype=np.int64)
+        train = Interactions.from_rows(nothing, nothing, data.info.n_users, data.info.n_items)
+        return dataclasses.replace(data, train=train)
+
+
+class RenumbersUsers(Added):
+    def prepare(self, data, rng):
+        rows = data.train
+        kept = rows.users > 0
+        train = Interactions.from_rows(rows.users[kept] - 1, rows.items[kept], rows.n_users - 1, rows.n_items)
+        return dataclasses.replace(data, train=train)
 
 
 class WrapsNothing(Added):
@@ -236,7 +252,13 @@ BUGS = [
     (checks.check_tiny_weight_is_close_but_not_equal, WeightAsASwitch(), "less than 0.0001"),
     (checks.check_full_weight_differs_clearly, HardlyAnything(), "expected more than 0.001"),
     (checks.check_prepare_leaves_the_data_alone, SortsTheData(), "changes the data"),
-    (checks.check_prepare_leaves_the_data_alone, PreparesNothing(), "returns NoneType; expected a Dataset"),
+    (checks.check_prepare_leaves_the_data_alone, PreparesNothing(), "returns NoneType; it returns a Dataset"),
+    (checks.check_prepare_leaves_the_data_alone, LeavesNoRow(), "left no training row"),
+    (
+        checks.check_prepare_leaves_the_data_alone,
+        RenumbersUsers(),
+        "rows of 39 users and 30 items, and the data has 40",
+    ),
     (checks.check_objective_is_a_value, WrapsNothing(), "returns NoneType; expected an Objective"),
     (checks.check_objective_is_a_value, AnotherObjectiveEachTime(), "different values"),
     (checks.check_objective_is_a_value, ObjectiveThatCanChange(), "Loose is not a frozen dataclass"),

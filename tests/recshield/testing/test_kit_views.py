@@ -31,6 +31,15 @@ class BoundsThatCutCleanValues(TwoTables):
         self.surfaces = tuple(dataclasses.replace(one, bounds=(0.0, 1.0)) for one in self.surfaces)
 
 
+class BiasThatOnlyScores(TwoTables):
+    def __init__(self, data, config, rng):
+        super().__init__(data, config, rng)
+        self.bias = torch.nn.Parameter(torch.zeros(data.n_items))
+
+    def score(self, users, view=CLEAN):
+        return super().score(users, view) + self.bias
+
+
 class IgnoresTheItemsWhenScoring(TwoTables):
     def score(self, users, view=CLEAN):
         return view.read(self.surfaces[0], self.user[users], users) @ self.item.T
@@ -151,6 +160,7 @@ BUGS = [
     (checks.check_gradient_raises_the_loss, GradientOfTheOppositeSign, "expected it to rise"),
     (checks.check_raised_loss_lowers_the_margins, LossOfTheOppositeSign, "look at the sign of the loss"),
     (checks.check_margins_agree_with_scores, MarginsWithCleanUsers, "differ under a view"),
+    (checks.check_margins_agree_with_scores, BiasThatOnlyScores, "score differences differ when clean"),
     (checks.check_loss_reads_what_the_margins_read, PerturbsOnlyThePositive, "perturb positive and negative alike"),
     (checks.check_rows_are_sorted_and_unique, RowsInReverse, "not sorted, distinct"),
     (checks.check_rows_are_sorted_and_unique, RowsThatRepeat, "not sorted, distinct"),
