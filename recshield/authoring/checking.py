@@ -73,6 +73,12 @@ def find(what: str) -> list[Subject]:
     for point, reason in held.failed.items():
         if what in (point, held.owners.get(point)):
             raise PluginFailed(f"plugin '{point}' could not be loaded, so it cannot be checked: {reason}")
+    for point, source in held.empty.items():
+        if what in (point, source.distribution):
+            raise PluginFailed(
+                f"plugin '{point}' of {source.distribution} is installed and offers nothing; put @hookimpl above each "
+                f"hook in {source.module}"
+            )
     try:
         spec = specs.parse(what)
     except BadSpec:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points, version
@@ -53,6 +55,7 @@ class Registry:
         sources: (kind, name) -> plugin; the kind of a preset is `preset`.
         failed: entry point -> why it could not be loaded; the rest works.
         owners: entry point that could not be loaded -> its distribution.
+        empty: entry point -> plugin that offers nothing.
         contested: (kind, name) -> which two third parties offer it; asking for it is an error.
     """
 
@@ -62,6 +65,7 @@ class Registry:
     sources: dict[tuple[str, str], Source] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
+    empty: dict[str, Source] = field(default_factory=dict)
     contested: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def names(self, kind: str) -> list[str]:
@@ -95,14 +99,14 @@ class Registry:
         manager = pluggy.PluginManager(PLUGIN_GROUP)
         manager.add_hookspecs(hookspecs)
         manager.register(plugin)
-        manager.check_pending()
-        offered = [
-            (kind, made)
-            for kind, hook in HOOKS.items()
-            for returned in getattr(manager.hook, hook)()
-            for made in returned
-        ]
+        try:
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginFailed(_misspelt(str(error))) from None
+        offered = [(kind, made) for kind, hook in HOOKS.items() for made in _returned(manager, hook)]
         named = {name: spec for held in manager.hook.recshield_presets() for name, spec in held.items()}
+        if not offered and not named:
+            self.empty[source.entry_point] = source
         taken = sorted(name for name in named if name in self.presets or name in self.names("model"))
         if taken:
             is_preset, true_name = taken[0] in self.presets, self.aliases["model"].get(taken[0], taken[0])
@@ -139,6 +143,24 @@ class Registry:
         if holder.distribution != _OWN:
             self.contested[kind, name] = sentence
         return sentence
+
+
+def _returned(manager: pluggy.PluginManager, hook: str) -> list[Any]:
+    """Return the classes that a plugin's hook returns."""
+    found: list[Any] = []
+    for returned in getattr(manager.hook, hook)():
+        if not isinstance(returned, list | tuple):
+            raise PluginFailed(f"{hook}() returns {returned!r}; it returns a list of classes")
+        found += returned
+    return found
+
+
+def _misspelt(said: str) -> str:
+    """Return what is wrong with a hook that recshield does not know."""
+    name = re.search(r"'(\w+)'", said)
+    close = difflib.get_close_matches(name[1], [*HOOKS.values(), "recshield_presets"], n=1) if name else []
+    guess = f"; did you mean {close[0]}()?" if close else ""
+    return f"recshield has no hook {name[1] if name else said}(){guess}"
 
 
 #: The distribution whose plugins are recshield's own.

@@ -140,7 +140,8 @@ def check_norm_stays_within_eps(attack: Attack) -> None:
             largest = float(measure(delta[one.name], one, budget.norm).max())
             need(
                 largest <= budget.eps * (1 + BUDGET_TOLERANCE),
-                f"{said(attack)} spends {largest:.6g} on a row of '{one.name}'; the budget is "
+                f"{said(attack)} spends {largest:.6g} on {'all' if budget.norm == 'l2-table' else 'a row'} of "
+                f"'{one.name}'; the budget is "
                 f"{budget.norm}:{budget.eps:g}",
             )
 

@@ -14,7 +14,7 @@ from recshield.cli import main
 from recshield.core.errors import PluginFailed, UnknownName, UnknownOption
 from recshield.core.interfaces import Access, Attack, Defense, System
 from recshield.core.norms import steepest
-from recshield.core.registry import registry
+from recshield.core.registry import Source, registry
 from recshield.testing import CheckOutcome
 
 
@@ -120,6 +120,13 @@ def test_a_plugin_that_could_not_be_loaded_says_why(monkeypatch):
         with pytest.raises(
             PluginFailed, match="plugin 'ill' could not be loaded, so it cannot be checked: recshield_ill"
         ):
+            checking.find(what)
+
+
+def test_a_plugin_that_offers_nothing_says_so(monkeypatch):
+    monkeypatch.setitem(registry().empty, "bare", Source("bare", "recshield_bare", "recshield-bare", "1.0"))
+    for what in ("bare", "recshield-bare"):
+        with pytest.raises(PluginFailed, match="offers nothing; put @hookimpl above each hook in recshield_bare"):
             checking.find(what)
 
 

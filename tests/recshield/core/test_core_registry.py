@@ -96,9 +96,15 @@ def test_presets_stand_among_the_models_that_are_suggested(point):
         ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
         ("raise RuntimeError('no driver')", "RuntimeError: no driver"),
         ("def broken(:", "SyntaxError: "),
-        (TOYS + "@hookimpl\ndef recshield_atacks(): return []", "PluginValidationError: "),
+        (
+            TOYS + "@hookimpl\ndef recshield_atacks(): return []",
+            "PluginFailed: recshield has no hook recshield_atacks(); did you mean recshield_attacks()?",
+        ),
         (TOYS + "@hookimpl\ndef recshield_attacks(): return [object]", "AttributeError: "),
-        (TOYS + "@hookimpl\ndef recshield_attacks(): return 3", "TypeError: "),
+        (
+            TOYS + "@hookimpl\ndef recshield_attacks(): return 3",
+            "PluginFailed: recshield_attacks() returns 3; it returns a list of classes",
+        ),
         (TOYS + "@hookimpl\ndef recshield_attacks(): raise KeyError('x')", "KeyError: 'x'"),
     ],
 )
@@ -187,6 +193,7 @@ def test_a_plugin_whose_presets_fail_is_not_half_loaded(point):
 def test_a_plugin_without_hooks_offers_nothing_and_does_not_fail(point):
     found = load([point("empty", "")])
     assert (found.failed, found.presets, found.sources) == ({}, {}, {})
+    assert list(found.empty) == ["empty"]
 
 
 def test_presets_and_sources_are_kept(point):
