@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from recshield.cli.app import app
 
 __all__ = ["main"]
 
 
+def _unraisable(found: Any) -> None:
+    """Print what was raised where nothing can catch it, but for llvmlite's half-made handles.
+
+    Ctrl-C may arrive while Numba compiles; a handle that was being made then fails in its `__del__`, which Python would
+    print with a traceback above the sentence that says how to go on.
+    """
+    if not str(getattr(found.object, "__module__", "")).startswith("llvmlite."):
+        sys.__unraisablehook__(found)
+
+
 def main() -> None:
     """Run the command line; a RecshieldError is one sentence and exit code 2."""
+    sys.unraisablehook = _unraisable
     try:
         app()
     except Exception as error:
