@@ -22,7 +22,7 @@ def _unraisable(found: Any) -> None:
 
 def main() -> None:
     """Run the command line; a RecshieldError is one sentence and exit code 2."""
-    sys.unraisablehook = _unraisable
+    before, sys.unraisablehook = sys.unraisablehook, _unraisable
     try:
         app()
     except Exception as error:
@@ -36,3 +36,5 @@ def main() -> None:
 
         Console(stderr=True).print(safe(f"error: {error}"), soft_wrap=True)
         sys.exit(2)
+    finally:
+        sys.unraisablehook = before
