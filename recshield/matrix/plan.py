@@ -94,9 +94,6 @@ def plan(request: Request, needs: Needs, further: Needs | None = None) -> Plan:
     if not held:
         reasons = "; ".join(f"{skip.system}: {skip.reason}" for skip in made.skips)
         raise BadValue(f"nothing is left to measure ({reasons}); see `recshield plugins`")
-    if request.attacks and not any(cell.attack for cell in held.values()):
-        reasons = "; ".join(dict.fromkeys(f"{skip.system} under {skip.attack}: {skip.reason}" for skip in made.skips))
-        raise BadValue(f"no attack that was asked for can act on any system ({reasons})")
     mains = list(held.values())
     members = [(one, True) for cell in mains for one in cell.members() if one.id not in held]
     for cell, is_member in [*((cell, False) for cell in mains), *members]:
