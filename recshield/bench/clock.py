@@ -63,7 +63,7 @@ class Roofline:
     flops_per_s: float
 
     def seconds(self, moved: float, flops: float) -> float:
-        """Return the least seconds for so many bytes moved and operations done: the larger of the two."""
+        """Return the seconds for so many bytes moved and operations done: the larger of the two."""
         return max(moved / self.bytes_per_s, flops / self.flops_per_s)
 
 

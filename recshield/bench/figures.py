@@ -31,7 +31,7 @@ class Figure(_Strict):
         attack: with its budget; "" where nothing is attacked.
         seconds: one per repeat.
         examples: training rows, pairs of the goal, users or images that one repeat handles.
-        floor: least seconds by the roofline for what must be moved and computed; 0 = not known.
+        floor: seconds of the roofline for what is moved and computed; 0 = not known.
         peak_host_bytes: of the process.
         peak_device_bytes: of the CUDA device.
     """
@@ -67,7 +67,7 @@ class Figure(_Strict):
 
     @property
     def share(self) -> float:
-        """Share of the roofline: least seconds over median seconds; 0 = not known."""
+        """Share of the roofline: its seconds over the median; 0 = not known."""
         return self.floor / self.median if self.median else 0.0
 
 

@@ -40,8 +40,8 @@ class Piece:
         attack: with its budget, or "".
         ready: returns what is timed, new for each call: an attack's victim keeps the gradient at the clean point.
         examples: training rows, pairs, users or images that one call handles.
-        moved: bytes that it must move at least; 0 = not known.
-        flops: operations in float32 that it must do at least; 0 = not known.
+        moved: bytes of the rows that it reads and writes; 0 = not known.
+        flops: operations in float32 of its inner products; 0 = not known.
     """
 
     kind: Literal["train", "attack", "rank", "extract"]
@@ -116,10 +116,9 @@ def of_system(scene: Scene, cell: Cell) -> Iterator[Piece]:
 
     yield Piece("train", name, epoch, len(made.data.train), moved=_moved(made))
     model = scene.system(cell)
-    users, items = len(scene.test.users), scene.data.info.n_items
-    width = _width(model)
-    flops = 2.0 * users * items * width
-    yield Piece("rank", name, lambda: lambda: _ranked(model, scene), users, moved=_FLOAT * users * items, flops=flops)
+    users = len(scene.test.users)
+    flops = 2.0 * users * scene.data.info.n_items * _width(model)
+    yield Piece("rank", name, lambda: lambda: _ranked(model, scene), users, flops=flops)
     visual = scene.visual(key).info.visual
     if visual is not None:
         held = visual
