@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recshield.audit.check import FAIL, NOT_RUN, PASS, WARN, Check, Facts, Finding
-from recshield.core.errors import PluginFailed
+from recshield.core.errors import PluginFailed, raised
 from recshield.core.registry import registry
 from recshield.matrix.cells import Cell
 from recshield.matrix.results import Results
@@ -63,7 +63,7 @@ def _owner(check: Check) -> str:
 
 
 def _raised(check: Check, error: Exception) -> str:
-    return f"check '{check.name}' of {_owner(check)} raised {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"check '{check.name}' of {_owner(check)} raised {raised(error)}"
 
 
 def judge(results: Results) -> pd.DataFrame:

@@ -130,6 +130,7 @@ def _facts(held: MatrixRun, again: MatrixRun, replayed: set[str], tolerance: flo
 def _is_equal(name: str, one: object, other: object, tolerance: float) -> bool:
     if isinstance(other, str):
         return one == other or (name == "score_hash" and tolerance > 0)
+    # The stubs of pandas have no overload for an array of which nothing is known.
     return apart(pd.Series(np.atleast_1d(one)), pd.Series(np.atleast_1d(other))) <= tolerance  # type: ignore[call-overload]
 
 

@@ -11,13 +11,17 @@ class RecshieldError(Exception):
     """Bad input or a broken promise; the command line prints it without a traceback and exits with 2."""
 
 
-def in_one_line(error: BaseException) -> str:
-    """Return what an error says on one line; one that is not recshield's own is named by its type.
+def raised(error: BaseException) -> str:
+    """Return an error's type and what it says, on one line.
 
     Errors of torch and others run over several lines, and what quotes them is one sentence.
     """
-    said = " ".join(str(error).split())
-    return said if isinstance(error, RecshieldError) else f"{type(error).__name__}: {said}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return what an error says on one line; one that is not recshield's own is named by its type."""
+    return " ".join(str(error).split()) if isinstance(error, RecshieldError) else raised(error)
 
 
 class UnknownName(RecshieldError):
@@ -80,7 +84,7 @@ class DeviceMissing(RecshieldError):
 
 
 class PluginFailed(RecshieldError):
-    """A plugin could not be imported, or two plugins carry one name."""
+    """A plugin could not be imported, shares its name with another, raised something, or returned what it must not."""
 
 
 class StoreDamaged(RecshieldError):

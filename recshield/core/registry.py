@@ -14,7 +14,7 @@ from typing import Any
 import pluggy
 
 from recshield.core import hookspecs
-from recshield.core.errors import PluginFailed, UnknownName
+from recshield.core.errors import PluginFailed, UnknownName, raised
 from recshield.core.settings import PLUGIN_GROUP
 
 #: Environment variable: entry points or distributions, separated by commas; only these are loaded.
@@ -227,7 +227,7 @@ def load(points: list[EntryPoint]) -> Registry:
             registry.add(point.load(), _source(point))
         except (Exception, SystemExit) as error:  # a stranger's module may raise anything at import
             registry.owners[label] = _distribution(point)
-            registry.failed[label] = f"{point.value}: {type(error).__name__}: {' '.join(str(error).split())}"
+            registry.failed[label] = f"{point.value}: {raised(error)}"
     return registry
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recshield.core.errors import BadSpec, BadValue, PluginFailed, RecshieldError
+from recshield.core.errors import BadSpec, BadValue, PluginFailed, RecshieldError, raised
 from recshield.core.registry import registry
 from recshield.evaluation import suffixes
 from recshield.evaluation.ranking import Extras, Ranks
@@ -208,8 +208,8 @@ class MetricAtK:
         except RecshieldError:
             raise
         except Exception as error:  # a plugin may raise anything
-            said = f"metric '{self.name}' raised {type(error).__name__}: {' '.join(str(error).split())}"
-            raise PluginFailed(f"{said}; leave it out of --metrics: finished steps are kept") from error
+            advice = "leave it out of --metrics: finished steps are kept"
+            raise PluginFailed(f"metric '{self.name}' raised {raised(error)}; {advice}") from error
 
     def _measured(self, ranks: Ranks) -> Figure:
         if not self.plugin.has_per_user:

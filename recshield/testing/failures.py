@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from recshield.core.errors import PerturbationLeak
+from recshield.core.errors import PerturbationLeak, raised
 
 
 class CheckFailed(AssertionError):
@@ -58,6 +58,5 @@ def outcome(name: str, call: Callable[[], None]) -> CheckOutcome:
     except CheckFailed as failure:
         return CheckOutcome(name, passed=False, message=str(failure))
     except Exception as error:  # a stranger's plugin may raise anything
-        said = " ".join(str(error).split())
-        return CheckOutcome(name, passed=False, message=f"raised {type(error).__name__}: {said}")
+        return CheckOutcome(name, passed=False, message=f"raised {raised(error)}")
     return CheckOutcome(name, passed=True)
