@@ -130,6 +130,11 @@ def read_overrides(texts: list[str] | tuple[str, ...]) -> dict[str, dict[str, st
         if not (equals and dot and value):
             raise BadSpec(f"--set '{text}' cannot be read; write NAME.KEY=VALUE, for example mf.epochs=300")
         kinds = [kind for kind in _SETTABLE if name in registry().names(kind)]
+        if not kinds and name in registry().presets:
+            stands = f"names the preset '{name}', which stands for '{registry().presets[name]}'"
+            raise BadSpec(
+                f"--set '{text}' {stands}; set an option of one of its parts, for example --set mf.epochs=300"
+            )
         if not kinds:
             known = [one for kind in _SETTABLE for one in registry().names(kind)]
             raise UnknownName.among("model, attack or defense", name, known)

@@ -71,6 +71,10 @@ def refused(cli: Cli, *arguments: str) -> str:
          "error: attack 'pgd' has no option 'stepps'; did you mean 'steps'? options and defaults: steps (10),"),
         (["--models", "mf", "--set", "mf.epoch=3"], "error: model 'mf' has no option 'epoch'; did you mean 'epochs'?"),
         (["--models", "mf", "--set", "mff.epochs=3"], "error: no model, attack or defense 'mff'; did you mean 'mf'?"),
+        (
+            ["--models", "mf,amf", "--set", "amf.epochs=3"],
+            "error: --set 'amf.epochs=3' names the preset 'amf', which stands for 'mf+advreg",
+        ),
         (["--models", "mf", "--set", "epochs"], "error: --set 'epochs' cannot be read; write NAME.KEY=VALUE, for example"),
         (["--models", "mf:epochs=ten"], "error: model 'mf', option 'epochs': 'ten' is not a number; write 0.5, 1e-3 or 4/255"),
         (["--models", "mf:epochs=1.5"], "error: model 'mf', option 'epochs': '1.5' is not a whole number"),
