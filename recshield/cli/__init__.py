@@ -23,8 +23,12 @@ def _unraisable(found: Any) -> None:
 def main() -> None:
     """Run the command line; a RecshieldError is one sentence and exit code 2."""
     before, sys.unraisablehook = sys.unraisablehook, _unraisable
+    is_interrupted = False
     try:
         app()
+    except SystemExit as left:
+        is_interrupted = left.code == 130
+        raise
     except Exception as error:
         from recshield.core.errors import RecshieldError
 
@@ -37,4 +41,6 @@ def main() -> None:
         Console(stderr=True).print(safe(f"error: {error}"), soft_wrap=True)
         sys.exit(2)
     finally:
-        sys.unraisablehook = before
+        # What was half made when Ctrl-C came may go only after this, with the interpreter.
+        if not is_interrupted:
+            sys.unraisablehook = before

@@ -91,6 +91,7 @@ def fetch(
     """Fetch a named data set, check its files against their hashes, and put it where it is found."""
     from rich.console import Console
 
+    from recshield.core.interrupts import interruptible
     from recshield.data.fetching import Consent, look
     from recshield.data.fetching import fetch as fetch_data
     from recshield.report.catalogue import named_data
@@ -103,7 +104,7 @@ def fetch(
         return
     consent = Consent(_is_licence_accepted(named, data_dir, accept_licence), accept_hash)
     try:
-        with TransferBar(Console(stderr=True)) as bar:
+        with interruptible(), TransferBar(Console(stderr=True)) as bar:
             done = fetch_data(named, data_dir, consent, from_, bar)
     except KeyboardInterrupt:
         typer.echo("interrupted; nothing of this download is kept", err=True)

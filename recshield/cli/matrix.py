@@ -87,6 +87,7 @@ def matrix(
 
     from recshield import run
     from recshield.config import merged
+    from recshield.core.interrupts import interruptible
     from recshield.matrix import saved
     from recshield.report.text import plain
 
@@ -110,8 +111,9 @@ def matrix(
         _print_plan(console, prepared, json_)
         return
     try:
-        made = _execute(prepared, jobs, executor, quiet or json_)
-        made.save(folder)
+        with interruptible():
+            made = _execute(prepared, jobs, executor, quiet or json_)
+            made.save(folder)
     except KeyboardInterrupt:
         from recshield.report.text import safe
 

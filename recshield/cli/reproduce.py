@@ -35,6 +35,7 @@ def reproduce(
 
     from recshield import papers
     from recshield.config import merged
+    from recshield.core.interrupts import interruptible
     from recshield.papers import page as pages
     from recshield.papers import terminal
 
@@ -47,10 +48,11 @@ def reproduce(
     if page is not None:
         _check_page(page)
     try:
-        made = papers.reproduce(
-            stem, paper, data_dir=data_dir, is_quick=quick, seeds=drawn, out=out, common=common,
-            perform=_performer(jobs, quiet or json_),
-        )  # fmt: skip
+        with interruptible():
+            made = papers.reproduce(
+                stem, paper, data_dir=data_dir, is_quick=quick, seeds=drawn, out=out, common=common,
+                perform=_performer(jobs, quiet or json_),
+            )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo("interrupted; finished steps are kept: run the same command again to go on", err=True)
         raise typer.Exit(130) from None

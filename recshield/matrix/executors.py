@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from recshield.core.errors import RecshieldError, in_one_line
+from recshield.core.interrupts import interruptible
 from recshield.core.seeds import number
 from recshield.matrix import peaks, steps
 from recshield.matrix.isolation import own_random_state
@@ -109,16 +110,19 @@ class Local(Executor):
         return outcome
 
     def _here(self, missing: list[Step], store: Store, context: Context, listener: Listener, outcome: Outcome) -> None:
-        for step in missing:
-            if _has_failed_parent(step, outcome):
-                continue
-            listener.started(step)
-            try:
-                with listening(_teller(listener, step)):
-                    perform(step, store, context)
-            except Exception as error:  # a plugin may raise anything; the rest of the matrix goes on
-                outcome.failed[step.key] = f"{step.label}: {in_one_line(error)}"
-            listener.finished(step, is_reused=False)
+        with interruptible() as stop_if_asked:
+            for step in missing:
+                if _has_failed_parent(step, outcome):
+                    continue
+                listener.started(step)
+                try:
+                    with listening(_teller(listener, step, stop_if_asked)):
+                        perform(step, store, context)
+                except Exception as error:  # a plugin may raise anything; the rest of the matrix goes on
+                    stop_if_asked()
+                    outcome.failed[step.key] = f"{step.label}: {in_one_line(error)}"
+                listener.finished(step, is_reused=False)
+                stop_if_asked()
 
     def _in_processes(
         self,
@@ -163,8 +167,12 @@ class Local(Executor):
         pool.shutdown()
 
 
-def _teller(listener: Listener, step: Step) -> Callable[[float], None]:
-    return lambda share: listener.advanced(step, share)
+def _teller(listener: Listener, step: Step, stop_if_asked: Callable[[], None]) -> Callable[[float], None]:
+    def tell(share: float) -> None:
+        stop_if_asked()
+        listener.advanced(step, share)
+
+    return tell
 
 
 def _runs(key: str, running: Mapping[Future[str], Step]) -> bool:
