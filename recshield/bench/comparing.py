@@ -46,7 +46,7 @@ def compare(one: BenchFile, other: BenchFile) -> tuple[list[Change], list[str]]:
         for part, ours, theirs in (
             ("machine", one.machine, other.machine),
             ("request", one.request, other.request),
-            ("size", one.size, other.size),
+            ("size", one.size.model_dump(), other.size.model_dump()),
         )
         for key in sorted({*ours, *theirs})
         if ours.get(key) != theirs.get(key)

@@ -21,6 +21,28 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Size(_Strict):
+    """How large data is.
+
+    Attributes:
+        users: number of users.
+        items: number of items.
+        rows: training rows.
+    """
+
+    users: int = Field(ge=1)
+    items: int = Field(ge=1)
+    rows: int = Field(ge=1)
+
+
+class TimedPart(_Strict):
+    """A model, defense, attack or extractor of timed work, with every option."""
+
+    name: str
+    target: str = ""
+    options: dict[str, bool | int | float | str | None]
+
+
 class Figure(_Strict):
     """One piece of work.
 
@@ -29,6 +51,7 @@ class Figure(_Strict):
             users; `extract`: the features of all images.
         system: as asked for.
         attack: with its budget; "" where nothing is attacked.
+        parts: model, defenses that act in its training, then the attack; or the extractor alone.
         seconds: one per repeat.
         examples: training rows, pairs of the goal, users or images that one repeat handles.
         floor: seconds of the roofline for what is moved and computed; 0 = not known.
@@ -39,6 +62,7 @@ class Figure(_Strict):
     kind: Literal["train", "attack", "rank", "extract"]
     system: str
     attack: str = ""
+    parts: tuple[TimedPart, ...] = ()
     seconds: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1)
     examples: int = Field(ge=0)
     floor: float = Field(ge=0)
@@ -78,7 +102,7 @@ class BenchFile(_Strict):
         format: of the file.
         machine: processor, system, device and versions.
         request: data set, budget, threads, repeats and what else was asked for.
-        size: users, items, training rows.
+        size: of the data.
         bytes_per_s: of a copy.
         flops_per_s: of a matrix product.
         figures: in the order in which they were timed.
@@ -88,7 +112,7 @@ class BenchFile(_Strict):
     format: Literal["recshield-bench-1"] = "recshield-bench-1"
     machine: dict[str, str]
     request: dict[str, str]
-    size: dict[str, int]
+    size: Size
     bytes_per_s: float = Field(ge=0)
     flops_per_s: float = Field(ge=0)
     figures: tuple[Figure, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from recshield.bench.clock import Work
+from recshield.bench.work import acting
 from recshield.core.errors import BadValue, RecshieldError
 from recshield.core.interfaces import Attack, Goal, Recommender
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget
 from recshield.data.interactions import Dataset
-from recshield.data.visual import IMAGES
+from recshield.data.visual import IMAGES, Visual
 from recshield.evaluation.ranking import rank
 from recshield.matrix.cells import Cell
 from recshield.matrix.fitting import Training, part_of, training
@@ -38,6 +39,7 @@ class Piece:
         kind: `train`, `attack`, `rank` or `extract`.
         system: as asked for.
         attack: with its budget, or "".
+        parts: model, defenses that act in its training, then the attack; or the extractor alone.
         ready: returns what is timed, new for each call: an attack's victim keeps the gradient at the clean point.
         examples: training rows, pairs, users or images that one call handles.
         moved: bytes of the rows that it reads and writes; 0 = not known.
@@ -48,6 +50,7 @@ class Piece:
     system: str
     ready: Callable[[], Work]
     examples: int
+    parts: Sequence[Held]
     attack: str = ""
     moved: float = 0.0
     flops: float = 0.0
@@ -67,22 +70,26 @@ class Scene:
             raise BadValue("a benchmark times one value of each option; name one in place of several")
         return spec
 
-    def _acting(self, key: str) -> list[Held]:
-        spec = self._spec(key)
-        return self._acting(spec["base"]) if spec["base"] else list(spec["parts"][0])
+    def parts(self, key: str) -> list[Held]:
+        """Return the model and the defenses that act in a training step."""
+        return acting(self.prepared.plan.steps, key)
 
     def visual(self, key: str) -> Dataset:
         """Return the data as the system of a training step reads it."""
         context = Context(str(self.device), self.prepared.plan.request.threads)
         return with_visual(self.data, self._spec(key)["visual"], self.prepared.store, context)
 
+    def extractor(self, key: str) -> Held:
+        """Return the extractor of a system that reads images."""
+        held: Held = self._spec(key)["visual"]["extractor"]
+        return held
+
     def training(self, key: str) -> Training:
         """Return a training step before its first epoch; what it goes on from has had one."""
         spec = self._spec(key)
         base = spec["base"]
-        parts = [*self._acting(base), *spec["parts"][0]] if base else list(spec["parts"][0])
         state = self._trained(base).state_dict() if base else None
-        made = training(parts, state, self.visual(key), spec["seed"])
+        made = training(self.parts(key), state, self.visual(key), spec["seed"])
         made.model.to(self.device)
         return made
 
@@ -114,17 +121,15 @@ def of_system(scene: Scene, cell: Cell) -> Iterator[Piece]:
         rng = generator(next(count), "bench", "epoch")
         return lambda: made.model.fit(made.data, made.objective, rng, 1)
 
-    yield Piece("train", name, epoch, len(made.data.train), moved=_moved(made))
+    parts = scene.parts(key)
+    yield Piece("train", name, epoch, len(made.data.train), parts, moved=_moved(made))
     model = scene.system(cell)
     users = len(scene.test.users)
     flops = 2.0 * users * scene.data.info.n_items * _width(model)
-    yield Piece("rank", name, lambda: lambda: _ranked(model, scene), users, flops=flops)
-    visual = scene.visual(key).info.visual
-    if visual is not None:
-        held = visual
-        yield Piece(
-            "extract", name, lambda: lambda: extract(held.extractor, held.images, scene.device), len(held.images)
-        )
+    yield Piece("rank", name, lambda: lambda: _ranked(model, scene), users, parts, flops=flops)
+    held = scene.visual(key).info.visual
+    if held is not None:
+        yield Piece("extract", name, lambda: lambda: _extracted(held, scene), len(held.images), [scene.extractor(key)])
 
 
 def of_attack(scene: Scene, cell: Cell) -> Piece:
@@ -150,7 +155,12 @@ def of_attack(scene: Scene, cell: Cell) -> Piece:
         return lambda: _perturbed(made, held, budget)
 
     at = f"{cell.attack.text} on {cell.target} at {cell.norm}:{cell.eps}"
-    return Piece("attack", cell.system.name, ready, len(pairs), at)
+    acting_there = [*scene.parts(plan.steps_of[cell.id].train), {**spec["attack"], "target": spec["target"]}]
+    return Piece("attack", cell.system.name, ready, len(pairs), acting_there, at)
+
+
+def _extracted(visual: Visual, scene: Scene) -> object:
+    return extract(visual.extractor, visual.images, scene.device)
 
 
 def _perturbed(made: Attack, victim: TrainedVictim, budget: Budget) -> object:

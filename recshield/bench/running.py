@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from recshield.bench.clock import roofline, timed
-from recshield.bench.figures import BenchFile, Figure
-from recshield.bench.pieces import Piece, Scene, of_attack, of_system
+from recshield.bench.figures import BenchFile, Figure, Size, TimedPart
+from recshield.bench.pieces import Held, Piece, Scene, of_attack, of_system
 from recshield.core.errors import BadValue, RecshieldError, in_one_line
 from recshield.core.registry import registry
 from recshield.matrix.cells import Cell
@@ -54,22 +56,38 @@ def bench(request: dict[str, Any], repeats: int = 5, heard: Heard | None = None)
             took = timed(piece.ready, repeats, device)
             floor = limit.seconds(piece.moved, piece.flops)
             figure = Figure(
-                kind=piece.kind, system=piece.system, attack=piece.attack, examples=piece.examples, floor=floor,
-                **vars(took),
+                kind=piece.kind, system=piece.system, attack=piece.attack, parts=_timed(piece.parts),
+                examples=piece.examples, floor=floor, **vars(took),
             )  # fmt: skip
             found.append(figure)
             if heard:
                 heard(figure)
     info = scene.data.info
     return BenchFile(
-        machine=_machine(device),
-        request={"dataset": info.name, "threads": str(plan.request.threads), "repeats": str(repeats)},
-        size={"users": info.n_users, "items": info.n_items, "rows": info.n_interactions},
+        machine=machine(device),
+        request={
+            "dataset": info.name,
+            "data": data_digest(prepared),
+            "threads": str(plan.request.threads),
+            "repeats": str(repeats),
+        },
+        size=Size(users=info.n_users, items=info.n_items, rows=info.n_interactions),
         bytes_per_s=limit.bytes_per_s,
         flops_per_s=limit.flops_per_s,
         figures=tuple(found),
         skipped=tuple(skipped),
     )
+
+
+def data_digest(prepared: Prepared) -> str:
+    """Return a hash of what decides about the rows: data set, files, filters, split and their seed."""
+    source, seed = prepared.plan.request.source, prepared.plan.request.data_seed
+    told = json.dumps([source.content(), seed], sort_keys=True, default=str)
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+
+def _timed(parts: Sequence[Held]) -> tuple[TimedPart, ...]:
+    return tuple(TimedPart(name=one["name"], target=one["target"], options=one["options"]) for one in parts)
 
 
 def ready(request: dict[str, Any]) -> Prepared:
@@ -108,7 +126,8 @@ def _each(make: Callable[[], Iterator[Piece]], label: str, skipped: list[str]) -
         skipped.append(f"{label}: {in_one_line(error)}")
 
 
-def _machine(device: str) -> dict[str, str]:
+def machine(device: str) -> dict[str, str]:
+    """Return what a figure depends on beside the request: processor, device and versions."""
     held = {
         "processor": _processor(), "system": platform.platform(), "python": platform.python_version(),
         "torch": torch.__version__, "device": device,

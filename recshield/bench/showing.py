@@ -9,7 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from recshield.bench.comparing import Change
+from recshield.bench.estimating import Estimate
 from recshield.bench.figures import BenchFile, Figure
+from recshield.bench.profiling import Profile
+from recshield.matrix.plan import Plan
 from recshield.report.text import safe
 
 _GIGA, _MEBI = 1e9, 2**20
@@ -30,7 +33,7 @@ def _table(titles: Sequence[str], n_names: int) -> Table:
 
 
 def _facts(found: BenchFile) -> str:
-    held = {**found.request, **{key: f"{value:,}" for key, value in found.size.items()}}
+    held = {**found.request, **{key: f"{value:,}" for key, value in found.size.model_dump().items()}}
     return ", ".join(f"{key} {value}" for key, value in held.items())
 
 
@@ -63,6 +66,47 @@ def _row(one: Figure) -> tuple[str, ...]:
         f"{100 * one.share:.2g} %" if one.floor else "-", f"{one.peak_host_bytes / _MEBI:,.0f}",
         f"{one.peak_device_bytes / _MEBI:,.0f}" if one.peak_device_bytes else "-",
     )  # fmt: skip
+
+
+def duration(value: float) -> str:
+    """Return a time to wait as a person says it: `45 s`, `12 min`, `3 h 20 min`."""
+    if value < 90:
+        return f"{max(round(value), 1)} s"
+    minutes = round(value / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def show_estimate(console: Console, plan: Plan, known: Estimate | None, timed: Sequence[BenchFile]) -> None:
+    """Print how long a plan takes, by which benchmarks, and what is not in it."""
+    if known is not None and not known.seconds:
+        return
+    spent = known.by_kind(plan.steps) if known else {}
+    if known is None or not spent:
+        advice = "`recshield bench` with the same models, attacks and data measures what an estimate of time needs"
+        console.print(safe(advice, "dim"), soft_wrap=True)
+        return
+    kinds = ", ".join(f"{kind} {duration(held)}" for kind, held in spent.items())
+    processes = "1 process" if known.jobs == 1 else f"{known.jobs} processes"
+    most = "at most" if plan.request.selection else "about"
+    console.print(safe(f"{most} {duration(known.total)} in {processes} ({kinds})", "bold"), soft_wrap=True)
+    devices = dict.fromkeys(file.machine.get("device", "") for file in timed)
+    console.print(safe(f"by `recshield bench` on {', '.join(devices)}", "dim"))
+    if known.unknown:
+        kinds = ", ".join(dict.fromkeys(plan.steps[key].kind for key, held in known.seconds.items() if held is None))
+        console.print(safe(f"not in it: {known.unknown} steps that none of them timed ({kinds})", "dim"))
+
+
+def show_profile(console: Console, held: Profile, most: int = 8) -> None:
+    """Print the operations of a profile that took longest, each without what it calls."""
+    has_device = bool((held.operations["device_ms"] > 0).any())
+    column = "device_ms" if has_device else "cpu_ms"
+    total = float(held.operations[column].sum())
+    drawn = _table(("operation", "calls", "ms", "share"), 1)
+    for row in held.operations.head(most).to_dict("records"):
+        share = f"{100 * row[column] / total:.0f} %" if total else "-"
+        drawn.add_row(*(safe(text) for text in (row["operation"], f"{row['calls']:,}", f"{row[column]:,.2f}", share)))
+    console.print(safe(f"{held.name}: {total:,.1f} ms, {held.trace}", "bold"), soft_wrap=True)
+    console.print(drawn)
 
 
 def show_changes(console: Console, changes: Sequence[Change], notes: Sequence[str]) -> None:

@@ -45,7 +45,7 @@ def bench(
 
     from recshield.bench import bench as timed
     from recshield.bench import compare as compared
-    from recshield.bench import read, write
+    from recshield.bench import keep, read, write
     from recshield.bench.showing import show, show_changes
     from recshield.config import merged
     from recshield.core.errors import BadValue
@@ -76,6 +76,7 @@ def bench(
         if is_silent
         else lambda one: typer.echo(plain(f"{one.kind} {one.system} {one.attack}: {one.median:.4g} s"), err=True),
     )
+    keep(found)
     if out is not None:
         write(found, out)
     if json_:

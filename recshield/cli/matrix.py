@@ -78,7 +78,16 @@ def matrix(
         "local"
     ),
     out: Annotated[Path | None, typer.Option(help="Folder for the run [default: runs/DATASET-HASH]")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print cells, steps and skips; compute nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print cells, steps, skips and an estimate of time; compute nothing.")
+    ] = False,
+    bench: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="With --dry-run: estimate by this file of `recshield bench`."),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Afterwards trace an epoch, ranking and attack each, into OUT-profile.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the figures and verdicts as JSON.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -108,8 +117,13 @@ def matrix(
     saved.check_target(folder)
     console = Console()
     if dry_run:
-        _print_plan(console, prepared, json_)
+        _print_plan(console, prepared, json_, bench, jobs)
         return
+    traces = folder.with_name(f"{folder.name}-profile")
+    if profile:
+        from recshield.bench.profiling import check_folder
+
+        check_folder(traces)
     try:
         with interruptible():
             made = _execute(prepared, jobs, executor, quiet or json_)
@@ -121,6 +135,8 @@ def matrix(
         Console(stderr=True).print(safe(advice), soft_wrap=True)
         raise typer.Exit(130) from None
     _print(console, made, folder, json_, quiet)
+    if profile:
+        _profile(console, prepared, traces, quiet or json_)
     if made.manifest["failed"]:
         for text in made.manifest["failed"] if quiet or json_ else ():
             typer.echo(f"failed: {plain(text)}", err=True)
@@ -165,11 +181,29 @@ def _print(console: Console, made: MatrixRun, folder: Path, is_json: bool, is_qu
         console.print(safe(summary, "dim"), soft_wrap=True)
 
 
-def _print_plan(console: Console, prepared: Prepared, is_json: bool) -> None:
+def _print_plan(console: Console, prepared: Prepared, is_json: bool, bench: Path | None, jobs: int) -> None:
+    from recshield.bench import kept, planned, read
+    from recshield.bench.showing import show_estimate
     from recshield.report import tables
 
-    rows, steps, skips = tables.plan_rows(prepared.plan, prepared.store)
+    asked = prepared.plan.request
+    timed = [read(bench)] if bench else kept(asked.device, asked.threads)
+    known = planned(prepared, timed, jobs)
+    rows, steps, skips = tables.plan_rows(prepared.plan, prepared.store, known.seconds if known else {})
     if is_json:
-        typer.echo(tables.plan_json(rows, steps, skips))
+        typer.echo(tables.plan_json(rows, steps, skips, known.total if known else None))
     else:
         tables.show_plan(console, rows, steps, skips)
+        show_estimate(console, prepared.plan, known, timed)
+
+
+def _profile(console: Console, prepared: Prepared, folder: Path, is_quiet: bool) -> None:
+    from recshield.bench import write_profiles
+    from recshield.bench.showing import show_profile
+    from recshield.report.text import safe
+
+    _, skipped = write_profiles(prepared, folder, None if is_quiet else lambda held: show_profile(console, held))
+    if not is_quiet:
+        for text in skipped:
+            console.print(safe(f"not profiled: {text}"), soft_wrap=True)
+        console.print(safe(f"traces and operations in {folder}; open a trace in Perfetto"), soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -34,8 +35,8 @@ def as_json(table: pd.DataFrame, verdicts: pd.DataFrame, manifest: dict[str, Any
     return json.dumps(held, indent=1, allow_nan=False)
 
 
-def plan_rows(plan: Plan, store: Store) -> tuple[Rows, Rows, Rows]:
-    """Return the cells, steps and skips of a plan."""
+def plan_rows(plan: Plan, store: Store, seconds: Mapping[str, float | None]) -> tuple[Rows, Rows, Rows]:
+    """Return the cells, steps and skips of a plan; `seconds` is the estimate of each step, where there is one."""
     cells = [
         {
             "cell": cell.id,
@@ -51,16 +52,22 @@ def plan_rows(plan: Plan, store: Store) -> tuple[Rows, Rows, Rows]:
         for cell in plan.cells
     ]
     steps = [
-        {"step": step.key, "kind": step.kind, "label": step.label, "is_done": store.get(step.key) is not None}
+        {
+            "step": step.key,
+            "kind": step.kind,
+            "label": step.label,
+            "is_done": store.get(step.key) is not None,
+            "seconds": seconds.get(step.key),
+        }
         for step in plan.steps.values()
     ]
     skips = [{"system": skip.system, "attack": skip.attack, "reason": skip.reason} for skip in plan.skips]
     return cells, steps, skips
 
 
-def plan_json(cells: Rows, steps: Rows, skips: Rows) -> str:
-    """Return a plan as one JSON object."""
-    return json.dumps({"cells": cells, "steps": steps, "skipped": skips}, indent=1)
+def plan_json(cells: Rows, steps: Rows, skips: Rows, seconds: float | None) -> str:
+    """Return a plan as one JSON object; `seconds` is the estimate of all that is to do, where there is one."""
+    return json.dumps({"cells": cells, "steps": steps, "skipped": skips, "seconds": seconds}, indent=1)
 
 
 def show_plan(console: Console, cells: Rows, steps: Rows, skips: Rows) -> None:

@@ -20,7 +20,7 @@ def figure(*seconds: float, kind: str = "train", system: str = "mf", floor: floa
 
 
 def file(*figures: Figure, device: str = "cpu") -> BenchFile:
-    return BenchFile(machine={"device": device}, request={"threads": "1"}, size={"users": 3}, bytes_per_s=1e9,
+    return BenchFile(machine={"device": device}, request={"threads": "1"}, size={"users": 3, "items": 4, "rows": 6}, bytes_per_s=1e9,
                      flops_per_s=1e9, figures=figures)  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_every_piece_of_a_request_is_timed_and_the_rest_is_named() -> None:
     assert tuple(heard) == found.figures
     assert all(len(one.seconds) == 2 and min(one.seconds) > 0 for one in found.figures)
     train = next(one for one in found.figures if one.name == ("train", "amf", ""))
-    assert train.examples == found.size["rows"]
+    assert train.examples == found.size.rows
     assert 0 < train.share < 1
     assert "popular under fgsm: model 'popular' has no surface that can be touched" in found.skipped
 
@@ -117,7 +117,7 @@ def test_images_are_timed_for_systems_that_read_them() -> None:
     }
     found = bench({**request, "budget": ["item_features=l2:0.1"]}, repeats=1)
     assert [one.kind for one in found.figures] == ["train", "rank", "extract", "attack"]
-    assert next(one for one in found.figures if one.kind == "extract").examples == found.size["items"]
+    assert next(one for one in found.figures if one.kind == "extract").examples == found.size.items
 
 
 def test_what_names_another_system_is_not_timed() -> None:
