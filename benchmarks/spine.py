@@ -113,7 +113,7 @@ def attack(split: Split, repeats: int) -> dict[str, float]:
     model = MF(split.dataset.info, MFConfig(std=1.0), generator(0, "start")).requires_grad_(False)
     access = Access.DATA | Access.GRADIENTS
     victim = TrainedVictim(model, train, degrade_pairs(train, 0), Goal(), "factors", access)
-    delta = victim.zeros()
+    delta = {name: torch.full_like(held, 1e-3) for name, held in victim.zeros().items()}  # at zero it is kept
     return interleaved(repeats, attack_gradient=lambda: victim.ascend(delta))
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from recshield.core.compiled import kernel
 from recshield.core.seeds import number
 from recshield.data.interactions import Interactions
+from recshield.training.lowlevel import both
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -100,7 +102,19 @@ def draw_negatives(train: Interactions, seed: int, *names: str | int) -> NDArray
 
 def epoch_triplets(train: Interactions, seed: int, epoch: int) -> Triplets:
     """Return every training row once, in random order, with a fresh negative each."""
-    negatives = draw_negatives(train, seed, "negatives", epoch)
     order = np.arange(len(train), dtype=np.int32)
-    _shuffle(order, np.uint64(number(seed, "order", epoch)))
+    negatives = np.empty(0, np.int32)
+
+    def draw(part: int) -> None:
+        nonlocal negatives
+        if part:
+            _shuffle(order, np.uint64(number(seed, "order", epoch)))
+        else:
+            negatives = draw_negatives(train, seed, "negatives", epoch)
+
+    if torch.get_num_threads() > 1:
+        both(draw)
+    else:
+        draw(0)
+        draw(1)
     return Triplets(train.users[order], train.items[order], negatives[order])

@@ -2,205 +2,91 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from recshield.core.compiled import REORDERED, kernel
+from recshield.core.compiled import kernel
+from recshield.training import passes
 from recshield.training.draws import Triplets, mix
+from recshield.training.lowlevel import both, meet
 
 Matrix = NDArray[np.float32]
+#: What the threads tell each other: parts of score differences, slopes, parts of squared lengths, meetings.
+_Shared = tuple[Matrix, NDArray[np.float32], Matrix, NDArray[np.int64]]
 
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-#: Squared lengths below this lose digits to underflow.
-_TINY = np.float32(1e-30)
-_inlined = numba.njit(**REORDERED)
-
-
-@_inlined
-def _number_rows(
-    ids: NDArray[np.int32], slots: NDArray[np.int32], touched: NDArray[np.int32], places: NDArray[np.int32], count: int
-) -> int:
-    """Give each new id the next slot, write every id's slot to `places`, return the number of slots used."""
-    for spot in range(len(ids)):
-        row = ids[spot]
-        slot = slots[row]
-        if slot < 0:
-            slot = count
-            slots[row] = slot
-            touched[slot] = row
-            count += 1
-        places[spot] = slot
-    return count
-
-
-@_inlined
-def _gather(state: NDArray[np.float32], touched: NDArray[np.int32], first: int, last: int, rows: Matrix) -> None:
-    for slot in range(first, last):
-        source, goal = state[touched[slot], 0], rows[slot]
-        for k in range(len(goal)):
-            goal[k] = source[k]
-
-
-@_inlined
-def _bpr_pass(rows: Matrix, places: NDArray[np.int32], size: int, gradient: Matrix, reads: NDArray[np.int32]) -> float:
-    """Add the gradient of the summed BPR loss at `rows` (Eq. 13 and 14) to `gradient`; return the loss."""
-    total = 0.0
-    for spot in range(size):
-        u, i, j = places[0, spot], places[1, spot], places[2, spot]
-        user, liked, other = rows[u], rows[i], rows[j]
-        margin = np.float32(0.0)
-        for k in range(len(user)):
-            margin += user[k] * (liked[k] - other[k])
-        # exp of a non-positive number cannot overflow
-        small = np.float32(math.exp(-abs(margin)))
-        slope = np.float32(1.0) / (np.float32(1.0) + small)
-        if margin > 0:
-            slope = small * slope
-        total += math.log1p(small) + max(-float(margin), 0.0)
-        to_user, to_liked, to_other = gradient[u], gradient[i], gradient[j]
-        for k in range(len(user)):
-            to_user[k] -= slope * (liked[k] - other[k])
-        for k in range(len(user)):
-            to_liked[k] -= slope * user[k]
-        for k in range(len(user)):
-            to_other[k] += slope * user[k]
-        reads[u] += 1
-        reads[i] += 1
-        reads[j] += 1
-    return total
-
-
-@_inlined
-def _bpr_pass_dropped(
-    rows: Matrix,
+@passes.inlined
+def _slope(
+    rows: NDArray[np.float32],
     places: NDArray[np.int32],
     size: int,
-    gradient: Matrix,
-    reads: NDArray[np.int32],
-    drop: float,
-    seed: np.uint64,
-) -> float:
-    """Do the same with values dropped at random, each read of a row on its own, and the rest divided by 1 - drop."""
-    total = 0.0
-    width = rows.shape[1]
-    kept = np.empty((3, width), np.float32)
-    scale = np.float32(1.0 / (1.0 - drop))
-    edge = np.uint64(drop * 9007199254740992.0)  # 2^53
-    for spot in range(size):
-        for role in range(3):
-            row = rows[places[role, spot]]
-            for k in range(width):
-                bits = mix(seed + np.uint64((spot * 3 + role) * width + k) * _STEP) >> np.uint64(11)
-                kept[role, k] = scale * row[k] if bits >= edge else np.float32(0.0)
-        margin = np.float32(0.0)
-        for k in range(width):
-            margin += kept[0, k] * (kept[1, k] - kept[2, k])
-        small = np.float32(math.exp(-abs(margin)))
-        slope = np.float32(1.0) / (np.float32(1.0) + small)
-        if margin > 0:
-            slope = small * slope
-        total += math.log1p(small) + max(-float(margin), 0.0)
-        for role in range(3):
-            to_row = gradient[places[role, spot]]
-            for k in range(width):
-                bits = mix(seed + np.uint64((spot * 3 + role) * width + k) * _STEP) >> np.uint64(11)
-                if bits >= edge:
-                    other = kept[1, k] - kept[2, k] if role == 0 else (kept[0, k] if role == 1 else -kept[0, k])
-                    to_row[k] -= slope * scale * other
-            reads[places[role, spot]] += 1
-    return total
-
-
-@_inlined
-def _gaussian(row: NDArray[np.float32], seed: np.uint64) -> None:
-    """Fill a row with standard normal values (Box and Muller 1958), each pair a function of the seed alone."""
-    for pair in range((len(row) + 1) // 2):
-        bits = mix(seed + np.uint64(pair + 1) * _STEP)
-        # Two 24-bit uniforms of one draw, the first one never 0.
-        radius = np.float32((bits >> np.uint64(40)) + np.uint64(1)) * np.float32(1.0 / 16777217.0)
-        radius = np.sqrt(np.float32(-2.0) * np.log(radius))
-        angle = np.float32((bits >> np.uint64(8)) & np.uint64(0xFFFFFF)) * np.float32(2.0 * math.pi / 16777216.0)
-        row[2 * pair] = radius * np.cos(angle)
-        if 2 * pair + 1 < len(row):
-            row[2 * pair + 1] = radius * np.sin(angle)
-
-
-@_inlined
-def _perturb_randomly(
-    rows: Matrix, noise: NDArray[np.float32], first: int, last: int, eps: np.float32, seed: np.uint64
-) -> None:
-    """Move each row by eps in a direction of its own, uniform on the sphere; `noise` is room for one row."""
-    for slot in range(first, last):
-        _gaussian(noise, mix(seed + np.uint64(slot) * _STEP))
-        length = np.float32(0.0)
-        for k in range(len(noise)):
-            length += noise[k] * noise[k]
-        factor = eps / np.float32(math.sqrt(length))
-        for k in range(len(noise)):
-            rows[slot, k] += factor * noise[k]
-
-
-@_inlined
-def _perturb_tiny(row: NDArray[np.float32], slope: NDArray[np.float32], eps: np.float32) -> None:
-    """Do the same where the squares of the gradient underflow."""
-    largest = np.float32(0.0)
-    for k in range(len(row)):
-        largest = max(largest, abs(slope[k]))
-    if largest > 0:
-        length = np.float32(0.0)
-        for k in range(len(row)):
-            length += (slope[k] / largest) * (slope[k] / largest)
-        for k in range(len(row)):
-            row[k] += eps * (slope[k] / largest) / np.float32(math.sqrt(length))
-
-
-@_inlined
-def _perturb(rows: Matrix, gradient: Matrix, first: int, last: int, eps: np.float32) -> None:
-    """Move each row by eps along its summed gradient (Eq. 8 and 15); a row with a zero gradient stays."""
-    for slot in range(first, last):
-        row, slope = rows[slot], gradient[slot]
-        length = np.float32(0.0)
-        for k in range(len(row)):
-            length += slope[k] * slope[k]
-        if length > _TINY:
-            factor = eps / np.float32(math.sqrt(length))
-            for k in range(len(row)):
-                row[k] += factor * slope[k]
-        else:
-            _perturb_tiny(row, slope, eps)
-
-
-@_inlined
-def _adagrad(
-    state: NDArray[np.float32],
-    slots: NDArray[np.int32],
-    touched: NDArray[np.int32],
+    gradient: NDArray[np.float32],
+    n_rows: int,
+    shared: _Shared,
+    totals: NDArray[np.float64],
+    meetings: int,
     first: int,
     last: int,
-    gradient: Matrix,
-    second: Matrix,
-    reads: NDArray[np.int32],
-    rate: np.float32,
-    clean: np.float32,
+    drawn: tuple[int, float, np.uint64],
+    kept: np.float32,
     weight: np.float32,
-    l2: np.float32,
-) -> None:
-    """Update the touched rows and free their slots: equal to dense Adagrad, as untouched rows have no gradient."""
-    for slot in range(first, last):
-        place = touched[slot]
-        row, total, one, two = state[place, 0], state[place, 1], gradient[slot], second[slot]
-        shrink = np.float32(2.0) * l2 * np.float32(reads[slot])
-        for k in range(len(row)):
-            step = clean * one[k] + weight * two[k] + shrink * row[k]
-            held = total[k] + step * step
-            total[k] = held
-            row[k] -= rate * step / np.float32(math.sqrt(held))
-        slots[place] = -1
+) -> int:
+    """Make `gradient` `kept` times itself plus `weight` times the gradient at `rows`; return the meetings so far.
+
+    Each thread adds up its columns of every score difference, then takes the slopes of half of them.
+    """
+    width, drop, seed = drawn
+    parts, slope, _, counter = shared
+    is_shared = last - first == 1
+    for half in range(first, last):
+        if drop > 0:
+            column = half * rows.shape[2]
+            passes.margins_dropped(rows[half], places, size, column, width, drop, seed, parts[half])
+        else:
+            passes.margins(rows[half], places, size, parts[half])
+    if is_shared:
+        meetings = meet(counter, meetings)
+    for half in range(first, last):
+        totals[half] += passes.slopes(parts, half * size // 2, (half + 1) * size // 2, slope)
+    if is_shared:
+        meetings = meet(counter, meetings)
+    for half in range(first, last):
+        if kept != 1:
+            passes.scale(gradient[half], n_rows, kept)
+        if drop > 0:
+            column = half * rows.shape[2]
+            passes.gradients_dropped(rows[half], places, size, slope, column, width, drop, seed, gradient[half])
+        else:
+            passes.gradients(rows[half], places, size, slope, weight, gradient[half])
+    return meetings
+
+
+@passes.inlined
+def _perturb(
+    rows: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+    shared: _Shared,
+    meetings: int,
+    first: int,
+    last: int,
+    n_users: int,
+    n_rows: int,
+    eps_user: np.float32,
+    eps_item: np.float32,
+) -> int:
+    """Move rows along their gradients, each by the length of the whole row's; return the meetings so far."""
+    _, _, squares, counter = shared
+    for half in range(first, last):
+        passes.lengths(gradient[half], n_rows, squares[half])
+    if last - first == 1:
+        meetings = meet(counter, meetings)
+    for half in range(first, last):
+        passes.perturb(rows, gradient, squares, half, 0, n_users, eps_user)
+        passes.perturb(rows, gradient, squares, half, n_users, n_rows, eps_item)
+    return meetings
 
 
 @kernel(reorder=True)
@@ -212,7 +98,14 @@ def _epoch(
     negatives: NDArray[np.int32],
     user_slots: NDArray[np.int32],
     item_slots: NDArray[np.int32],
+    rows: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+    shared: _Shared,
+    totals: NDArray[np.float64],
+    first: int,
+    last: int,
     batch: int,
+    width: int,
     rate: np.float32,
     l2: np.float32,
     is_adversarial: bool,
@@ -223,47 +116,50 @@ def _epoch(
     is_random: bool,
     drop: float,
     seed: np.uint64,
-) -> float:
-    """Train one epoch in place; return the summed BPR loss of its batches, each before its update.
+) -> None:
+    """Train the halves `first` to `last` of the columns for one epoch, in place; add the summed BPR loss to `totals`.
 
-    A state is (rows, 2, width): the table and Adagrad's sums of squares side by side, as a row needs both.
+    A state is (rows, 2, 2, half of the width): of each half the table and Adagrad's sums of squares side by side.
     The slots of a batch number the rows it touches, users first; `user_slots` and `item_slots` hold -1 between batches.
+    Where only one half is asked for, another thread does the other, with the same arrays but slots of its own.
     """
-    batch = min(batch, len(users))
-    shape = (3 * batch, user_state.shape[2])
-    rows = np.empty(shape, np.float32)
-    gradient, second = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    reads, scratch = np.zeros(3 * batch, np.int32), np.zeros(3 * batch, np.int32)
-    noise = np.empty(shape[1], np.float32)
+    one = np.float32(1.0)
+    moved = np.zeros(2)  # the loss of the perturbed rows, which nobody asks for
+    noise = np.empty(width, np.float32)
+    reads = np.zeros(3 * batch, np.int32)
     touched, places = np.empty(3 * batch, np.int32), np.empty((3, batch), np.int32)
-    total = 0.0
+    meetings = 0
     for start in range(0, len(users), batch):
         stop = min(start + batch, len(users))
         size = stop - start
-        n_users = _number_rows(users[start:stop], user_slots, touched, places[0], 0)
-        n_rows = _number_rows(positives[start:stop], item_slots, touched, places[1], n_users)
-        n_rows = _number_rows(negatives[start:stop], item_slots, touched, places[2], n_rows)
-        _gather(user_state, touched, 0, n_users, rows)
-        _gather(item_state, touched, n_users, n_rows, rows)
-        gradient[:n_rows] = 0
-        reads[:n_rows] = 0
-        own = mix(seed + np.uint64(start) * _STEP)
-        if drop > 0:
-            total += _bpr_pass_dropped(rows, places, size, gradient, reads, drop, own)
-        else:
-            total += _bpr_pass(rows, places, size, gradient, reads)
+        n_users = passes.number_rows(users[start:stop], user_slots, touched, places[0], 0)
+        n_rows = passes.number_rows(positives[start:stop], item_slots, touched, places[1], n_users)
+        n_rows = passes.number_rows(negatives[start:stop], item_slots, touched, places[2], n_rows)
+        if l2 > 0:
+            passes.count_reads(places, size, n_rows, reads)
+        own = mix(seed + np.uint64(start) * passes.STEP)
+        for half in range(first, last):
+            passes.gather(user_state, half, touched, 0, n_users, rows[half])
+            passes.gather(item_state, half, touched, n_users, n_rows, rows[half])
+            gradient[half, :n_rows] = 0
+        drawn = (width, drop, own)
+        meetings = _slope(rows, places, size, gradient, n_rows, shared, totals, meetings, first, last, drawn, one, one)
         if is_adversarial:
             if is_random:
-                _perturb_randomly(rows, noise, 0, n_users, eps_user, own)
-                _perturb_randomly(rows, noise, n_users, n_rows, eps_item, own)
+                for half in range(first, last):
+                    column = half * user_state.shape[3]
+                    passes.perturb_randomly(rows[half], noise, column, 0, n_users, eps_user, own)
+                    passes.perturb_randomly(rows[half], noise, column, n_users, n_rows, eps_item, own)
             else:
-                _perturb(rows, gradient, 0, n_users, eps_user)
-                _perturb(rows, gradient, n_users, n_rows, eps_item)
-            second[:n_rows] = 0
-            _bpr_pass(rows, places, size, second, scratch)
-        _adagrad(user_state, user_slots, touched, 0, n_users, gradient, second, reads, rate, clean, weight, l2)
-        _adagrad(item_state, item_slots, touched, n_users, n_rows, gradient, second, reads, rate, clean, weight, l2)
-    return total
+                more = (n_users, n_rows, eps_user, eps_item)
+                meetings = _perturb(rows, gradient, shared, meetings, first, last, *more)
+            added = (drawn, clean, weight)
+            meetings = _slope(rows, places, size, gradient, n_rows, shared, moved, meetings, first, last, *added)
+        for half in range(first, last):
+            passes.adagrad(user_state, half, touched, 0, n_users, gradient[half], reads, rate, l2)
+            passes.adagrad(item_state, half, touched, n_users, n_rows, gradient[half], reads, rate, l2)
+        passes.free_rows(user_slots, touched, 0, n_users)
+        passes.free_rows(item_slots, touched, n_users, n_rows)
 
 
 @dataclass
@@ -306,16 +202,22 @@ class FactorTrainer:
 
     def __post_init__(self) -> None:
         self._user_state, self._item_state = self._state(self.user_table), self._state(self.item_table)
-        self._user_slots = np.full(len(self.user_table), -1, np.int32)
-        self._item_slots = np.full(len(self.item_table), -1, np.int32)
+        self._user_slots = np.full((2, len(self.user_table)), -1, np.int32)
+        self._item_slots = np.full((2, len(self.item_table)), -1, np.int32)
 
     def _state(self, table: Matrix) -> NDArray[np.float32]:
-        return np.stack([table, np.full_like(table, self.accumulator)], axis=1)
+        half = (table.shape[1] + 1) // 2
+        state = np.empty((len(table), 2, 2, half), np.float32)
+        state[:, :, 0] = 0
+        state[:, :, 1] = self.accumulator
+        state[:, 0, 0], state[:, 1, 0, : table.shape[1] - half] = table[:, :half], table[:, half:]
+        return state
 
     def write(self) -> None:
         """Write what was learnt into the two tables."""
-        self.user_table[:] = self._user_state[:, 0]
-        self.item_table[:] = self._item_state[:, 0]
+        for table, state in ((self.user_table, self._user_state), (self.item_table, self._item_state)):
+            half = state.shape[3]
+            table[:, :half], table[:, half:] = state[:, 0, 0], state[:, 1, 0, : table.shape[1] - half]
 
     def epoch(self, triplets: Triplets, share: float = 1.0, seed: int = 0) -> float:
         """Train on the triplets in their order; return the summed BPR loss, each batch before its update.
@@ -325,20 +227,34 @@ class FactorTrainer:
             share: of each eps that applies in this epoch.
             seed: of this epoch's random directions and dropped values.
         """
-        is_adversarial = self.eps_user is not None or self.eps_item is not None
-        return float(
+        threads = min(2, torch.get_num_threads())
+        batch = max(min(self.batch, len(triplets)), 1)
+        half = self._user_state.shape[3]
+        rows, gradient = np.empty((2, 3 * batch, half), np.float32), np.empty((2, 3 * batch, half), np.float32)
+        shared = (np.empty((2, batch), np.float32), np.empty(batch, np.float32), np.empty((2, 3 * batch), np.float32),
+                  np.zeros(1, np.int64))  # fmt: skip
+        totals = np.zeros(2)
+
+        def run(first: int) -> None:
             _epoch(
                 self._user_state,
                 self._item_state,
                 triplets.users,
                 triplets.positives,
                 triplets.negatives,
-                self._user_slots,
-                self._item_slots,
-                self.batch,
+                self._user_slots[first],
+                self._item_slots[first],
+                rows,
+                gradient,
+                shared,
+                totals,
+                first,
+                first + 1 if threads == 2 else 2,
+                batch,
+                self.user_table.shape[1],
                 np.float32(self.rate),
                 np.float32(self.l2),
-                is_adversarial,
+                self.eps_user is not None or self.eps_item is not None,
                 np.float32(share * (self.eps_user or 0.0)),
                 np.float32(share * (self.eps_item or 0.0)),
                 np.float32(self.clean),
@@ -347,4 +263,9 @@ class FactorTrainer:
                 self.drop,
                 np.uint64(seed),
             )
-        )
+
+        if threads == 2:
+            both(run)
+        else:
+            run(0)
+        return float(totals.sum())

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recshield.training import Triplets
-from recshield.training.kernels import FactorTrainer, _bpr_pass_dropped, _gaussian, _perturb_randomly
+from recshield.training import Triplets, passes
+from recshield.training.kernels import FactorTrainer
 
 WORD = (1 << 64) - 1
 STEP = 0x9E3779B97F4A7C15
@@ -25,7 +25,7 @@ def mix(value: int) -> int:
 
 def directions(n_rows: int, width: int, seed: int = 1) -> np.ndarray:
     rows = np.zeros((n_rows, width), np.float32)
-    _perturb_randomly(rows, np.empty(width, np.float32), 0, n_rows, EPS, np.uint64(mix(seed)))
+    passes.perturb_randomly(rows, np.empty(width, np.float32), 0, 0, n_rows, EPS, np.uint64(mix(seed)))
     return rows.astype(np.float64)
 
 
@@ -33,7 +33,7 @@ def test_gaussian_values_are_standard_normal_and_uncorrelated() -> None:
     width = 7
     drawn = np.empty((20_000, width), np.float32)
     for place, row in enumerate(drawn):
-        _gaussian(row, np.uint64(mix(place)))
+        passes.gaussian(row, np.uint64(mix(place)))
     for column in drawn.T:
         assert stats.kstest(column, "norm").pvalue > 0.001
     # sd of a correlation over 20 000 draws is 0.007
@@ -158,7 +158,11 @@ def test_kept_values_are_scaled_so_that_their_mean_stays(drop: float) -> None:
     rows[0] = 1.0
     places = np.repeat(np.arange(3, dtype=np.int32)[:, None], size, axis=1)
     gradient, reads = np.zeros((3, width), np.float32), np.zeros(3, np.int32)
-    _bpr_pass_dropped(rows, places, size, gradient, reads, drop, np.uint64(mix(3)))
+    parts, slope, dropped = np.zeros((2, size), np.float32), np.zeros(size, np.float32), (drop, np.uint64(mix(3)))
+    passes.margins_dropped(rows, places, size, 0, width, *dropped, parts[0])
+    assert passes.slopes(parts, 0, size, slope) == pytest.approx(size * math.log(2))
+    passes.gradients_dropped(rows, places, size, slope, 0, width, *dropped, gradient)
+    passes.count_reads(places, size, 3, reads)
     # Each product of two masks is 1 / (1 - drop)^2 with probability (1 - drop)^2, else 0.
     spread = 0.5 * math.sqrt(1 / (1 - drop) ** 2 - 1) / math.sqrt(size)
     for sign, row in ((-1, 1), (1, 2)):

@@ -1,0 +1,95 @@
+"""What compiled loops need beside Numba: two threads that meet, and memory asked for before it is read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from recshield.core.compiled import REORDERED
+
+#: Looks at the counter before the processor is offered to other threads.
+_SPINS = 2000
+_give_way = types.ExternalFunction("sched_yield" if os.name == "posix" else "SwitchToThread", types.int32())
+
+
+@intrinsic
+def _arrive(typing: Any, counter: Any) -> Any:  # noqa: ARG001
+    """Add one to the counter, an int64 array of one element, so that what was written before is seen."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        held = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.atomic_rmw("add", held.data, ir.Constant(ir.IntType(64), 1), "acq_rel")
+
+    return types.int64(counter), generate
+
+
+@intrinsic
+def _look(typing: Any, counter: Any) -> Any:  # noqa: ARG001
+    """Return the counter, and see all that was written before the others added to it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        held = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.load_atomic(held.data, "acquire", 8)
+
+    return types.int64(counter), generate
+
+
+@intrinsic
+def prefetch(typing: Any, array: Any, place: Any) -> Any:  # noqa: ARG001
+    """Bring the cache line of an element, named by its place in memory order, near the processor, to be written to."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        held = context.make_array(signature.args[0])(context, builder, arguments[0])
+        number = ir.IntType(32)
+        address = builder.bitcast(builder.gep(held.data, [arguments[1]]), ir.PointerType(ir.IntType(8)))
+        wanted = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        call = cgutils.get_or_insert_function(builder.module, wanted, "llvm.prefetch.p0i8")
+        # For writing, to keep in all caches, data.
+        builder.call(call, [address, *(ir.Constant(number, value) for value in (1, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.none(array, place), generate
+
+
+@numba.njit(**REORDERED)
+def meet(counter: Any, meetings: int) -> int:
+    """Wait until both threads have come to this meeting, and return its number; `meetings` came before it."""
+    _arrive(counter)
+    wanted = 2 * (meetings + 1)
+    spins = 0
+    while _look(counter) < wanted:
+        spins += 1
+        if spins > _SPINS:
+            _give_way()
+    return meetings + 1
+
+
+def both(work: Callable[[int], object]) -> None:
+    """Call `work(0)` here and `work(1)` in a thread beside it, and return when both are done.
+
+    What meets the other half must be compiled code that lets the other run (`nogil`) and raises nothing, as the other
+    would wait for ever. An error of work that meets nobody is raised here.
+    """
+    raised: list[BaseException] = []
+
+    def second() -> None:
+        try:
+            work(1)
+        except BaseException as error:  # raised again below
+            raised.append(error)
+
+    beside = threading.Thread(target=second, name="recshield half", daemon=True)
+    beside.start()
+    try:
+        work(0)
+    finally:
+        beside.join()
+    if raised:
+        raise raised[0]
