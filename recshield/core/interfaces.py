@@ -130,7 +130,8 @@ class Recommender(torch.nn.Module, ABC):
     def gradient(self, batch: Batch, view: View, loss: str) -> tuple[float, dict[str, Tensor]] | None:
         """Return the summed loss and its gradient with respect to each perturbation of a view that covers all rows.
 
-        None (the default): the generic path differentiates `loss` or `margins`, to which a model's own is held.
+        The tensors are made anew in each call: who calls may write to them. None (the default): the generic path
+        differentiates `loss` or `margins`, to which a model's own is held.
         """
         return None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from recshield.data.categories import Categories
 
@@ -95,11 +96,10 @@ class Interactions:
     @functools.cached_property
     def members(self) -> tuple[Offsets, Ids]:
         """The distinct items of each user in ascending order, for lookups: (n_users + 1,) offsets and the items."""
-        width = max(self.n_items, 1)
-        keys = np.unique(self.users.astype(np.int64) * width + self.items)
-        indptr = np.zeros(self.n_users + 1, dtype=np.int64)
-        np.cumsum(np.bincount(keys // width, minlength=self.n_users), out=indptr[1:])
-        return indptr, (keys % width).astype(np.int32)
+        shape, entries = (self.n_users, self.n_items), np.ones(len(self.items), np.int8)
+        held = csr_matrix((entries, self.items.copy(), self.indptr), shape=shape)
+        held.sum_duplicates()  # sorts in place: beside the copy it needs a byte a row
+        return held.indptr.astype(np.int64), held.indices.astype(np.int32, copy=False)
 
     @functools.cached_property
     def eligible(self) -> Interactions:

@@ -264,7 +264,7 @@ class TrainedVictim:
             )
             gradient = {IMAGES: found}
         else:
-            leaves = {one.name: delta[one.name].detach().clone().requires_grad_() for one in self.surfaces}
+            leaves = {one.name: delta[one.name].detach().requires_grad_() for one in self.surfaces}
             total = self._accumulate(leaves, loss)
             gradient = {
                 name: held.grad if held.grad is not None else torch.zeros_like(held) for name, held in leaves.items()
@@ -305,7 +305,7 @@ class TrainedVictim:
                 total += own[0] / count
                 for name, held in own[1].items():
                     before = leaves[name].grad
-                    leaves[name].grad = held / count + (0 if before is None else before)
+                    leaves[name].grad = held.div_(count) if before is None else before.add_(held, alpha=1 / count)
         return total
 
     def _on_goal_rows(self, gradient: Delta) -> dict[str, Tensor]:
