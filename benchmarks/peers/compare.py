@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,8 @@ RATIOS = {
     "SASRec padded to 50 / recshield SASRec": ("padded", "sasrec", "at least 4"),
     "recshield SAO / recshield SASRec": ("sao", "sasrec", "at most 3"),
 }
+#: Seconds before each piece of work: OpenMP's threads look out for more for a while, on the cores of whoever is next.
+_PAUSE = 1.0
 OURS = ("bpr", "apr", "sasrec", "sao", "padded")
 
 
@@ -69,10 +72,15 @@ def environment(name: str, folder: Path) -> Path:
 class Worker:
     """A process that times what it is asked to."""
 
-    def __init__(self, name: str, command: list[str]) -> None:
+    def __init__(self, name: str, command: list[str], folder: Path) -> None:
         self.name = name
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,  # RecBole leaves logs where it runs
         )
 
     def _line(self) -> str:
@@ -89,7 +97,8 @@ class Worker:
             raise SystemExit(f"{self.name} answered something else than ready")
 
     def ask(self, work: str) -> float:
-        """Return the seconds of one piece of work."""
+        """Return the seconds of one piece of work, begun when the threads of the one before have gone to sleep."""
+        time.sleep(_PAUSE)
         assert self.process.stdin is not None
         self.process.stdin.write(f"{work}\n")
         self.process.stdin.flush()
@@ -106,7 +115,7 @@ def workers(names: list[str], asked: argparse.Namespace, rows: Path) -> Iterator
         for name in ("recshield", *names):
             python = sys.executable if name == "recshield" else str(environment(name, asked.envs))
             own = asked.works if name == "recshield" else more.get(name, [])
-            held[name] = Worker(name, [python, str(HERE / f"{name}_worker.py"), *common, *own])
+            held[name] = Worker(name, [python, str(HERE / f"{name}_worker.py"), *common, *own], rows.parent)
             held[name].wait()
         yield held
     finally:
