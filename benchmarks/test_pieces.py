@@ -75,3 +75,4 @@ def test_piece(benchmark: Any, family: str, system: str, kind: str, device: str)
                 torch.cuda.synchronize()
 
         benchmark.pedantic(work, setup=lambda: ((piece.ready(),), {}), rounds=ROUNDS, iterations=1, warmup_rounds=1)
+        assert len(benchmark.stats.stats.data) == ROUNDS

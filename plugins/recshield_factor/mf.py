@@ -95,7 +95,7 @@ class MF(Recommender):
         )
 
     @property
-    def pass_size(self) -> int:  # type: ignore[override]
+    def pass_size(self) -> int:  # type: ignore[override]  # of the class in general, here of the tables
         """Triplets whose gradient is taken at once: the more rows, the more, as each pass makes two whole tables."""
         return max(2**18, 4 * (len(self.user) + len(self.item)))
 

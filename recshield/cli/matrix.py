@@ -96,6 +96,7 @@ def matrix(
 
     from recshield import run
     from recshield.config import merged
+    from recshield.core.errors import BadValue
     from recshield.core.interrupts import interruptible
     from recshield.matrix import saved
     from recshield.report.text import plain
@@ -108,6 +109,8 @@ def matrix(
         "stage": stage, "images": images, "image_size": image_size, "categories": categories,
         "skip_bad_images": skip_bad_images, "queries": queries,
     }  # fmt: skip
+    if bench is not None and not dry_run:
+        raise BadValue("--bench says what an estimate goes by; give --dry-run with it")
     asked = merged(config, options.typed(given))
     prepared = run.prepare(**asked.request())
     if print_config:
@@ -119,11 +122,7 @@ def matrix(
     if dry_run:
         _print_plan(console, prepared, json_, bench, jobs)
         return
-    traces = folder.with_name(f"{folder.name}-profile")
-    if profile:
-        from recshield.bench.profiling import check_folder
-
-        check_folder(traces)
+    traces = _traces(folder) if profile else None
     try:
         with interruptible():
             made = _execute(prepared, jobs, executor, quiet or json_)
@@ -135,7 +134,7 @@ def matrix(
         Console(stderr=True).print(safe(advice), soft_wrap=True)
         raise typer.Exit(130) from None
     _print(console, made, folder, json_, quiet)
-    if profile:
+    if traces is not None:
         _profile(console, prepared, traces, quiet or json_)
     if made.manifest["failed"]:
         for text in made.manifest["failed"] if quiet or json_ else ():
@@ -195,6 +194,15 @@ def _print_plan(console: Console, prepared: Prepared, is_json: bool, bench: Path
     else:
         tables.show_plan(console, rows, steps, skips)
         show_estimate(console, prepared.plan, known, timed)
+
+
+def _traces(out: Path) -> Path:
+    """Return the folder of traces beside a run's, which may be written to."""
+    from recshield.bench.profiling import check_folder
+
+    folder = out.with_name(f"{out.name}-profile")
+    check_folder(folder)
+    return folder
 
 
 def _profile(console: Console, prepared: Prepared, folder: Path, is_quiet: bool) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recshield.core.compiled import kernel
 from recshield.training import passes
 from recshield.training.draws import Triplets, mix
-from recshield.training.lowlevel import both, meet
+from recshield.training.lowlevel import both, meet, release
 
 Matrix = NDArray[np.float32]
 #: What the threads tell each other: parts of score differences, slopes, parts of squared lengths, meetings.
@@ -265,7 +265,7 @@ class FactorTrainer:
             )
 
         if threads == 2:
-            both(run)
+            both(run, lambda: release(shared[-1]))
         else:
             run(0)
         return float(totals.sum())

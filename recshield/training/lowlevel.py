@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from recshield.core.compiled import REORDERED
 
@@ -71,11 +73,20 @@ def meet(counter: Any, meetings: int) -> int:
     return meetings + 1
 
 
-def both(work: Callable[[int], object]) -> None:
+def release(counter: NDArray[np.int64]) -> None:
+    """Let the other half pass all its meetings: this one comes to none of them any more."""
+    counter[0] = 2**62
+
+
+def both(work: Callable[[int], object], give_up: Callable[[], None] = lambda: None) -> None:
     """Call `work(0)` here and `work(1)` in a thread beside it, and return when both are done.
 
-    What meets the other half must be compiled code that lets the other run (`nogil`) and raises nothing, as the other
-    would wait for ever. An error of work that meets nobody is raised here.
+    Args:
+        work: compiled code that lets the other half run (`nogil`), where the two meet.
+        give_up: is called where one half ends with an error, Ctrl-C among them, for the other not to wait for it.
+
+    Raises:
+        BaseException: that of either half.
     """
     raised: list[BaseException] = []
 
@@ -84,12 +95,17 @@ def both(work: Callable[[int], object]) -> None:
             work(1)
         except BaseException as error:  # raised again below
             raised.append(error)
+            give_up()
 
     beside = threading.Thread(target=second, name="recshield half", daemon=True)
-    beside.start()
     try:
+        beside.start()
         work(0)
+    except BaseException:
+        give_up()
+        raise
     finally:
-        beside.join()
+        if beside.is_alive():
+            beside.join()
     if raised:
         raise raised[0]

@@ -75,6 +75,7 @@ def refused(cli: Cli, *arguments: str) -> str:
             ["--models", "mf,amf", "--set", "amf.epochs=3"],
             "error: --set 'amf.epochs=3' names the preset 'amf', which stands for 'mf+advreg",
         ),
+        (["--models", "mf", "--bench", "b.json"], "error: --bench says what an estimate goes by; give --dry-run with it"),
         (["--models", "mf", "--set", "epochs"], "error: --set 'epochs' cannot be read; write NAME.KEY=VALUE, for example"),
         (["--models", "mf:epochs=ten"], "error: model 'mf', option 'epochs': 'ten' is not a number; write 0.5, 1e-3 or 4/255"),
         (["--models", "mf:epochs=1.5"], "error: model 'mf', option 'epochs': '1.5' is not a whole number"),

@@ -12,9 +12,9 @@ import torch
 
 from recshield.core.compiled import kernel
 from recshield.data.interactions import Interactions
-from recshield.training import epoch_triplets
+from recshield.training import epoch_triplets, kernels
 from recshield.training.kernels import FactorTrainer
-from recshield.training.lowlevel import both, meet, prefetch
+from recshield.training.lowlevel import both, meet, prefetch, release
 from recshield.training.passes import inverse_root
 
 MODES = {
@@ -128,6 +128,45 @@ def test_an_error_of_either_half_is_raised_and_both_have_ended() -> None:
         with pytest.raises(ValueError, match=f"half {failing}"):
             both(lambda part, failing=failing: work(part, failing))
         assert sorted(ended) == [0, 1]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, RuntimeError])
+def test_a_half_that_never_comes_is_not_waited_for(failing: int, kind: type[BaseException]) -> None:
+    """Ctrl-C may arrive before one half has begun, or while it is being compiled."""
+    counter = np.zeros(1, np.int64)
+
+    @kernel(reorder=False)
+    def walk(counter, steps):
+        meetings = 0
+        for _ in range(steps):
+            meetings = meet(counter, meetings)
+        return meetings
+
+    def work(part: int) -> None:
+        if part == failing:
+            time.sleep(0.05)
+            raise kind("half")
+        assert walk(counter, 1000) == 1000
+
+    with pytest.raises(kind):
+        both(work, lambda: release(counter))
+
+
+def test_training_that_one_half_leaves_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainer lets the other half go where a call of its kernel is interrupted."""
+    real, calls = kernels._epoch, []
+
+    def interrupted(*given: object) -> None:
+        calls.append(given)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        real(*given)
+
+    monkeypatch.setattr(kernels, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(4, {}, 2)
+    assert len(calls) == 2
 
 
 def test_what_is_asked_for_early_is_not_changed() -> None:
