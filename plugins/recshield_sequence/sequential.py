@@ -15,7 +15,7 @@ from torch.nn.functional import embedding, softplus
 from recshield.core.errors import BadData, BadValue
 from recshield.core.interfaces import Batch, Objective, Recommender
 from recshield.core.seeds import child
-from recshield.core.settings import RANKING_USERS, TOP_ITEMS
+from recshield.core.settings import TOP_ITEMS
 from recshield.core.surfaces import CLEAN, Budget, Surface, View
 from recshield.data.interactions import DataInfo, Dataset, Interactions
 from recshield.evaluation.ranking import first_items
@@ -23,8 +23,12 @@ from recshield.training.loop import train
 from recshield_sequence.batches import ListBatch, SequenceBatch, goal_histories, ranges, training_batches
 from recshield_sequence.dropping import Dropper
 from recshield_sequence.packing import Packed, pack
+from recshield_sequence.softmax import weighted_logsumexp
 
 SEQUENCE, NEGATIVE, TARGET, ITEM = "sequence", "sequence.negative", "items.target", "factors.item"
+
+#: Users in a batch of clean lists.
+_LISTED_USERS = 1024
 
 
 class SequenceConfig(Protocol):
@@ -166,12 +170,12 @@ class Sequential(Recommender):
         return softplus(-liked).sum() + softplus(other).sum()
 
     def _list_loss(self, batch: ListBatch, view: View) -> Tensor:
-        users, places = batch.users.unique_consecutive(return_inverse=True)
+        users, places, counts = batch.users.unique_consecutive(return_inverse=True, return_counts=True)
         states, table = self.last(users, view), view.read(self.table, self.item)
-        whole = (states @ table.T).logsumexp(dim=1)
+        whole = weighted_logsumexp(states, table, counts.to(states.dtype))
         # Not picked out of the scores of all items: the gradient of a pick is a table of zeros as large as they are.
         listed = embedding(places, states) * embedding(batch.positives, table)
-        return whole[places].sum() - listed.sum()
+        return whole - listed.sum()
 
     def _both(self, batch: Batch, view: View) -> tuple[Tensor, Tensor]:
         """Return (B,) scores of the positives and of the negatives."""
@@ -260,8 +264,8 @@ class Sequential(Recommender):
         known = np.flatnonzero(np.diff(train.indptr) > 0)
         lists = first_items(self.score, train, TOP_ITEMS, self.item.device)
         found = []
-        for start in range(0, len(known), RANKING_USERS):
-            users = known[start : start + RANKING_USERS]
+        for start in range(0, len(known), _LISTED_USERS):
+            users = known[start : start + _LISTED_USERS]
             is_shown = lists[users] >= 0
             owners = torch.from_numpy(users.repeat(is_shown.sum(axis=1))).long()
             items = torch.from_numpy(lists[users][is_shown]).long()
