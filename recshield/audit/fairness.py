@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from recshield.audit.check import FAIL, PASS, Check, Facts, Finding
 from recshield.matrix.results import Results
 
@@ -26,6 +28,17 @@ class Leakage(Check):
         if str(facts["goal"]).endswith(":oracle"):
             return Finding(PASS, "labelled: the attack uses the test pairs, a strong reference that no attacker has")
         return Finding(PASS, f"selection: {selection}; the attack saw training rows only")
+
+    def judge_run(self, results: Results, verdicts: Mapping[str, str]) -> Finding | None:
+        """Name the clean figures whose model was selected on the test rows; attacked ones are judged one by one."""
+        seen = {str(one["system"]): str(one["selection"]) for one in results.clean_cells()}
+        dishonest = {system: how for system, how in seen.items() if how not in _HONEST}
+        if not dishonest:
+            return None
+        how = " and ".join(f"'{one}'" for one in sorted(set(dishonest.values())))
+        allowed = " or ".join(_HONEST)
+        named = ", ".join(dishonest)
+        return Finding(FAIL, f"clean figures of models that were selected by {how} ({named}); to trust, {allowed}")
 
 
 class SamePopulation(Check):

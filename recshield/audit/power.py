@@ -61,7 +61,7 @@ class Power(Check):
                 key = tuple(facts[name] for name in SAME)
                 by_figure[key].add(verdicts[facts["cell"]])
                 names[key] = described(facts)
-        if not by_figure:
+        if not by_figure and not results.clean_cells():
             return None
         mixed = {key: words for key, words in by_figure.items() if len(words) > 1}
         figures = {"n_seeds": float(n_seeds), "n_flipping": float(len(mixed))}

@@ -104,6 +104,11 @@ class Results:
         self.facts("")
         return [facts for facts in self._facts.values() if facts["attack"] != "none"]
 
+    def clean_cells(self) -> list[dict[str, Any]]:
+        """Return the facts of all clean cells that were asked for."""
+        self.facts("")
+        return [facts for facts in self._facts.values() if facts["attack"] == "none" and not facts["is_control"]]
+
     def values(self, cell: str, metric: str = "") -> NDArray[np.float64]:
         """Return the per-user values of a cell, users in one order for all cells; `metric` "" = the main one."""
         if not self._values:

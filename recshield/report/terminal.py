@@ -65,7 +65,8 @@ def _sentences(console: Console, table: pd.DataFrame, verdicts: pd.DataFrame) ->
     counts = verdicts["verdict"].value_counts()
     summary = ", ".join(f"{counts[word]} {word}" for word in reversed(ORDER) if word in counts)
     console.print()
-    console.print(safe(f"audit, {len(verdicts)} findings: {summary}", "bold"))
+    count = f"{len(verdicts)} finding{'s' if len(verdicts) != 1 else ''}"
+    console.print(safe(f"audit, {count}: {summary}", "bold"))
     names = _names(table)
     grouped: dict[tuple[str, int, str, str], list[str]] = {}
     for row in found.to_dict("records"):
