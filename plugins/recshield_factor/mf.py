@@ -15,7 +15,7 @@ from recshield.core.seeds import child
 from recshield.core.surfaces import CLEAN, Budget, Surface, View, covers
 from recshield.data.interactions import DataInfo, Dataset
 from recshield.training.draws import epoch_triplets
-from recshield.training.gradients import triplet_gradient
+from recshield.training.gradients import Tables, triplet_gradient
 from recshield.training.kernels import FactorTrainer
 from recshield.training.loop import train
 from recshield.training.objectives import Adversarial, ModelLoss
@@ -64,6 +64,10 @@ class MFConfig:
             raise BadValue(f"model 'mf': dropout is {self.dropout}; it is at least 0 and below 1")
 
 
+#: Tables of more bytes are perturbed row by row where they are read, which takes longer and holds no copy.
+_SUMMED_BYTES = 2**28
+
+
 def _distinct(rows: Tensor, n_rows: int) -> Tensor:
     """Return each row once, ascending; marked where they are many, as sorting them takes longer."""
     if 8 * len(rows) < n_rows:
@@ -96,8 +100,12 @@ class MF(Recommender):
 
     @property
     def pass_size(self) -> int:  # type: ignore[override]  # of the class in general, here of the tables
-        """Triplets whose gradient is taken at once: the more rows, the more, as each pass makes two whole tables."""
-        return max(2**18, 4 * (len(self.user) + len(self.item)))
+        """Triplets whose gradient is taken at once: the kernel adds it up in place, other passes make whole tables."""
+        return 2**20 if self._has_kernel else max(2**18, 4 * (len(self.user) + len(self.item)))
+
+    @property
+    def _has_kernel(self) -> bool:
+        return self.config.fused and self.user.device.type == "cpu"
 
     def values(self, surface: str) -> Tensor:
         """Return the table of a surface."""
@@ -128,13 +136,28 @@ class MF(Recommender):
 
     def gradient(self, batch: Batch, view: View, loss: str) -> tuple[float, dict[str, Tensor]] | None:
         """Return the summed loss and its gradient from the native kernel, on CPU."""
-        if not self.config.fused or self.user.device.type != "cpu" or view.rows or view.filters:
+        found: dict[str, Tensor] = {}
+        value = self.add_gradient(batch, view, loss, found, 1.0)
+        return None if value is None else (value, found)
+
+    def add_gradient(self, batch: Batch, view: View, loss: str, into: dict[str, Tensor], scale: float) -> float | None:
+        """Add the gradient from the native kernel in place, on CPU; large perturbed tables are never made."""
+        if not self._has_kernel or view.rows or view.filters:
             return None
-        tables = [view.read(one, self.values(one.name)).detach().numpy() for one in self.surfaces]
-        triplets = (batch.users.numpy(), batch.positives.numpy(), batch.negatives.numpy())
-        value, *slopes = triplet_gradient(tables[0], tables[1], *triplets, loss or "bpr")
-        found = {one.name: torch.from_numpy(slope) for one, slope in zip(self.surfaces, slopes, strict=True)}
-        return value, {name: found[name] for name in view.delta}
+        for name, held in view.delta.items():
+            if name not in into:
+                into[name] = torch.zeros_like(held)
+
+        def both(tensors: Mapping[str, Tensor]) -> Tables:
+            user, item = (tensors[name].detach().numpy() if name in tensors else None for name in (USER, ITEM))
+            return user, item
+
+        triplets = torch.stack([batch.users, batch.positives, batch.negatives]).numpy()
+        clean = {USER: self.user, ITEM: self.item}
+        if 4 * self.config.dims * (len(self.user) + len(self.item)) > _SUMMED_BYTES:
+            return triplet_gradient(both(clean), triplets, loss or "bpr", both(into), scale, both(view.delta))
+        perturbed = {one.name: view.read(one, clean[one.name]) for one in self.surfaces}
+        return triplet_gradient(both(perturbed), triplets, loss or "bpr", both(into), scale)
 
     def penalty(self, batch: Batch) -> Tensor:
         """Return l2 times the squared norms of the rows each triplet reads."""

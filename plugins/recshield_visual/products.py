@@ -97,8 +97,9 @@ def vector_gradients(model: Products, batch: Batch, view: View, loss: str) -> tu
         return None
     with torch.no_grad():
         sides = [held.contiguous().numpy() for held in (model.user_vectors(None, view), model.item_vectors(None, view))]
-    triplets = (batch.users.numpy(), batch.positives.numpy(), batch.negatives.numpy())
-    value, to_users, to_items = triplet_gradient(sides[0], sides[1], *triplets, loss or "bpr")
+    triplets = torch.stack([batch.users, batch.positives, batch.negatives]).numpy()
+    to_users, to_items = np.zeros_like(sides[0]), np.zeros_like(sides[1])
+    value = triplet_gradient((sides[0], sides[1]), triplets, loss or "bpr", (to_users, to_items))
     return value, torch.from_numpy(to_users), torch.from_numpy(to_items)
 
 

@@ -135,6 +135,19 @@ class Recommender(torch.nn.Module, ABC):
         """
         return None
 
+    def add_gradient(self, batch: Batch, view: View, loss: str, into: dict[str, Tensor], scale: float) -> float | None:
+        """Add `scale` times what `gradient` returns to tensors in place, and return the summed loss; None as there.
+
+        A perturbation that `into` has no tensor for yet gets one. A model that never makes the whole gradient of a
+        batch needs less memory.
+        """
+        own = self.gradient(batch, view, loss)
+        if own is None:
+            return None
+        for name, held in own[1].items():
+            into[name] = into[name].add_(held, alpha=scale) if name in into else held.mul_(scale)
+        return own[0]
+
     def penalty(self, batch: Batch) -> Tensor:
         """Return the regulariser of the batch, read from the clean parameters (a scalar)."""
         return torch.zeros((), device=batch.users.device)

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from recshield.core.ascending import ascend_rows
 from recshield.core.errors import UnknownName
 from recshield.core.storage import by_rows, chunks
 from recshield.core.surfaces import Budget, Surface
+
+#: Values that many passes are made over on the CPU before the next ones: as many as lie in its cache.
+_NEAR = 2**18
+#: Values from which on compiling a kernel pays.
+_FUSED = 2**20
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,16 @@ def steepest(gradient: Tensor, surface: Surface, norm: str) -> Tensor:
     return _by_rows(stepped, surface, norm, gradient)
 
 
+def _is_fused(delta: Tensor, direction: Tensor, surface: Surface) -> bool:
+    """Return whether a native kernel moves the rows: there are many, and each has one norm."""
+    tensors = (delta, direction)
+    is_plain = all(
+        held.device.type == "cpu" and held.dtype == torch.float32 and held.is_contiguous() and not held.requires_grad
+        for held in tensors
+    )
+    return is_plain and delta.ndim == 2 and surface.norm_dims in ((-1,), (1,)) and delta.numel() >= _FUSED
+
+
 def ascended(delta: Tensor, direction: Tensor, size: float, surface: Surface, budget: Budget) -> Tensor:
     """Return a perturbation moved by `size` in the steepest step along `direction`, projected into the budget.
 
@@ -200,7 +217,21 @@ def ascended(delta: Tensor, direction: Tensor, size: float, surface: Surface, bu
     def moved(held: Tensor, along: Tensor) -> Tensor:
         return project(held + size * steepest(along, surface, budget.norm), surface, budget)
 
-    return _by_rows(moved, surface, budget.norm, delta, direction)
+    def moved_near(held: Tensor, along: Tensor) -> Tensor:
+        if budget.norm == "l2" and _is_fused(held, along, surface):
+            found = torch.empty_like(held)
+            ascend_rows(held.numpy(), along.numpy(), np.float32(size), np.float32(budget.eps), found.numpy())
+            return found
+        step = max(1, _NEAR * len(held) // max(held.numel(), 1))
+        if held.device.type != "cpu" or len(held) <= step or not _is_rowwise(surface, budget.norm):
+            return moved(held, along)
+        found = torch.empty_like(held)
+        for start in range(0, len(held), step):
+            part = slice(start, start + step)
+            found[part] = moved(held[part], along[part])
+        return found
+
+    return _by_rows(moved_near, surface, budget.norm, delta, direction)
 
 
 def random_direction(like: Tensor, surface: Surface, norm: str, rng: Generator) -> Tensor:

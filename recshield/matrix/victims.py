@@ -24,6 +24,9 @@ from recshield.evaluation.ranking import first_items
 from recshield.matrix.pixels import pixel_gradient
 from recshield.training.draws import draw_negatives
 
+#: Triplets whose loss is taken from the scores at once.
+_VALUED = 2**18
+
 
 @dataclass(frozen=True)
 class GoalPairs:
@@ -90,6 +93,11 @@ def loss_of(model: Recommender, batch: Batch, view: View, name: str) -> Tensor:
     if name in ("margin", "top"):
         return -x.clamp(min=0).sum()
     raise BadValue(f"loss '{name}' is not known; allowed: {', '.join(LOSSES[1:])}, or empty for the model's own")
+
+
+def _has_values(delta: Tensor) -> bool:
+    """Return whether anything is other than zero; the first rows tell, as a rule."""
+    return bool(delta[:64].any()) or bool(delta.any())
 
 
 class _RowsOf(torch.autograd.Function):
@@ -161,7 +169,7 @@ class TrainedVictim:
             self._top_pairs = top_pairs(self._model, self._train, self._data_seed, self.device)
         return self._top_pairs
 
-    def _batches(self, loss: str) -> Iterator[tuple[Batch, int]]:
+    def _batches(self, loss: str, largest: int = 2**62) -> Iterator[tuple[Batch, int]]:
         """Yield the batches of a loss, each with the number that its sum is divided by."""
         if loss == "" and not self.goal.oracle:
             if self._own is None:
@@ -171,7 +179,7 @@ class TrainedVictim:
             if self._own:
                 return
         pairs = self._pairs_of(loss)
-        for batch in pairs.batches(self.device, self._model.pass_size):
+        for batch in pairs.batches(self.device, min(self._model.pass_size, largest)):
             yield batch, len(pairs)
 
     def _allow(self, needed: Access) -> None:
@@ -247,7 +255,7 @@ class TrainedVictim:
     def ascend(self, delta: Delta, loss: str = "") -> tuple[Tensor, dict[str, Tensor]]:
         """GRADIENTS: return the mean loss over the goal's triplets and its gradient, batch by batch."""
         self._allow(Access.GRADIENTS)
-        is_clean = not any(bool(delta[one.name].any()) for one in self.surfaces)
+        is_clean = not any(_has_values(delta[one.name]) for one in self.surfaces)
         if is_clean and loss in self._at_zero:  # at eps 0 every step of an attack asks for the same
             value, held = self._at_zero[loss]
             self.notes.values.append(float(value))
@@ -291,10 +299,11 @@ class TrainedVictim:
 
     def _accumulate(self, leaves: dict[str, Tensor], loss: str) -> float:
         """Add the gradient of the mean loss to the leaves, batch by batch; return the mean loss."""
-        total = 0.0
+        total, added = 0.0, dict[str, Tensor]()
+        still = View({name: held.detach() for name, held in leaves.items()})
         with torch.enable_grad():
             for batch, count in self._batches(loss):
-                own = self._model.gradient(batch, View({name: held.detach() for name, held in leaves.items()}), loss)
+                own = self._model.add_gradient(batch, still, loss, added, 1 / count)
                 if own is None:
                     cut, rows = self._cut(batch, leaves, loss)
                     part = loss_of(self._model, batch, View(cut, rows), loss)
@@ -302,10 +311,10 @@ class TrainedVictim:
                     if part.requires_grad:
                         (part / count).backward()
                     continue
-                total += own[0] / count
-                for name, held in own[1].items():
-                    before = leaves[name].grad
-                    leaves[name].grad = held.div_(count) if before is None else before.add_(held, alpha=1 / count)
+                total += own / count
+        for name, held in added.items():
+            before = leaves[name].grad
+            leaves[name].grad = held if before is None else before.add_(held)
         return total
 
     def _on_goal_rows(self, gradient: Delta) -> dict[str, Tensor]:
@@ -335,7 +344,8 @@ class TrainedVictim:
         view = View(dict(delta))
         with torch.no_grad():
             view = self._model.lower(view)
-            total = sum(float(loss_of(self._model, batch, view, loss)) / count for batch, count in self._batches(loss))
+            batches = self._batches(loss, _VALUED)
+            total = sum(float(loss_of(self._model, batch, view, loss)) / count for batch, count in batches)
         if not np.isfinite(total):
             raise NonFiniteScores("the attacked loss is NaN or infinite; look at the model's training")
         return total

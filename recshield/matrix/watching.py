@@ -10,6 +10,7 @@ import torch
 
 from recshield.core.interfaces import Recommender
 from recshield.data.interactions import HeldOut, Interactions
+from recshield.data.visual import IMAGES
 from recshield.evaluation.measuring import measure_all
 from recshield.evaluation.metrics import MetricAtK
 
@@ -18,7 +19,7 @@ class Curve:
     """Looks at a model every few epochs.
 
     Attributes:
-        rows: one per look: epoch, value of each metric, sum of squares and mean row norm of each surface.
+        rows: one per look: epoch, value of each metric, sum of squares and mean row norm of each surface but images.
         best_value: highest value of the first metric.
         best_epoch: where it was reached first; None before the first look at an epoch.
         best_state: the model's state there, where it is kept.
@@ -54,7 +55,8 @@ class Curve:
         found = measure_all(model.score, self._train, self._held_out, self._metrics, device, self._data_seed)
         values = {name: figure.value for name, figure in found.items()}
         with torch.no_grad():
-            tables = {one.name: model.values(one.name).double() for one in model.surfaces}
+            # Of images there is no table, and training does not change them.
+            tables = {one.name: model.values(one.name).double() for one in model.surfaces if one.name != IMAGES}
             norms = {f"sum of squares {name}": float(held.square().sum()) for name, held in tables.items()}
             norms |= {
                 f"mean row norm {name}": float(held.flatten(1).norm(dim=1).mean()) for name, held in tables.items()

@@ -32,6 +32,7 @@ SIGNATURES = {
         "Recommender.fit": "(self, data, objective, rng, epochs=)",
         "Recommender.goal_batches": "(self, train, data_seed)",
         "Recommender.gradient": "(self, batch, view, loss)",
+        "Recommender.add_gradient": "(self, batch, view, loss, into, scale)",
         "Recommender.loss": "(self, batch, view=)",
         "Recommender.lower": "(self, view)",
         "Recommender.margins": "(self, batch, view=)",

@@ -229,3 +229,13 @@ def test_images_attacked_before_training_at_eps_0_train_the_clean_model(cli: Cli
     assert (row["stage"], row["change"]) == ("fit", 0)
     hashes = run.steps.set_index("attack")["score_hash"]
     assert hashes["pgd:steps=2"] == hashes["none"]
+
+
+def test_epochs_of_a_model_of_images_are_chosen_and_its_curve_drawn(cli: Cli, tmp_path: Path) -> None:
+    models = ("--models", "vbpr-amr,vbpr,duif", "--set", "vbpr.epochs=4", "--set", "duif.epochs=4")
+    made = cli(tmp_path / "out", *models, "--select", "ndcg@10", "--every", "2", "--curve", "2")
+    assert set(made.table["system"].str.partition(":")[0]) == {"vbpr-amr", "vbpr", "duif"}
+    assert made.table["selected"].str.startswith("epochs=").all()
+    assert not made.results.curves.empty
+    named = set(made.results.curves.columns) | set(made.results.curves.astype(str).stack())
+    assert not any("item_images" in one for one in named)

@@ -253,7 +253,8 @@ def test_selection_on_the_test_rows_fails_leakage_and_on_validation_rows_passes(
             metrics="ndcg@10",
             controls="none",
         )
-        (found,) = run.verdicts[run.verdicts["check"] == "LEAKAGE"].to_dict("records")
+        found, *of_the_run = run.verdicts[run.verdicts["check"] == "LEAKAGE"].to_dict("records")
+        assert [one["verdict"] for one in of_the_run] == (["fail"] if verdict == "fail" else [])
         assert found["verdict"] == verdict
         asked = run.table[run.table["attack"] == "fgm"].iloc[0]
         if verdict == "fail":

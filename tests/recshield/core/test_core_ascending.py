@@ -1,0 +1,81 @@
+"""The fused step of iterative attacks beside the same step made of torch's operations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from recshield.core import norms
+from recshield.core.norms import ascended, measure
+from recshield.core.surfaces import Budget, Surface
+
+EPS = 0.5
+
+
+def surface_of(shape: tuple[int, ...], dims: tuple[int, ...] = (-1,)) -> Surface:
+    return Surface("some", shape, Budget("l2", EPS), norm_dims=dims)
+
+
+def both(
+    delta: torch.Tensor, direction: torch.Tensor, size: float, monkeypatch: pytest.MonkeyPatch
+) -> list[torch.Tensor]:
+    """Return the step as it is fused, and as torch makes it."""
+    found = []
+    for least in (1, 2**62):
+        monkeypatch.setattr(norms, "_FUSED", least)
+        found.append(ascended(delta, direction, size, surface_of(tuple(delta.shape)), Budget("l2", EPS)))
+    return found
+
+
+@pytest.mark.parametrize("width", [1, 5, 64, 67])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_the_fused_step_is_the_step(width: int, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = torch.Generator().manual_seed(width)
+    delta = torch.randn((40, width), generator=rng) * 0.2
+    direction = torch.randn((40, width), generator=rng) * scale
+    delta[3], direction[3:5] = 0, 0
+    before = delta.clone()
+    fused, plain = both(delta, direction, 0.1, monkeypatch)
+    torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-6)
+    assert torch.equal(delta, before)
+    assert torch.equal(fused[3], torch.zeros(width))
+    lengths = measure(fused, surface_of((40, width)), "l2")
+    assert float(lengths.max()) <= EPS * (1 + 1e-6)
+    assert (lengths - EPS).abs().min() < 1e-6  # some rows are on the edge
+
+
+def test_what_is_not_a_number_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    direction = torch.ones((3, 8))
+    direction[1, 2] = torch.nan
+    for made in both(torch.zeros((3, 8)), direction, 0.1, monkeypatch):
+        assert made.isnan().any(dim=1).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dims", "norm"), [((6, 4, 5), (-1,), "l2"), ((40, 8), (-1,), "linf"), ((40, 8), (-2, -1), "l2-table")]
+)
+def test_other_steps_are_not_fused(
+    shape: tuple[int, ...], dims: tuple[int, ...], norm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("fused")
+
+    monkeypatch.setattr(norms, "_FUSED", 1)
+    monkeypatch.setattr(norms, "ascend_rows", refuse)
+    rng = torch.Generator().manual_seed(0)
+    ascended(
+        torch.zeros(shape),
+        torch.randn(shape, generator=rng),
+        0.1,
+        surface_of(shape, dims),
+        Budget(norm, 1),
+    )
+
+
+def test_rows_in_cache_sized_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    delta, direction = (torch.randn((50, 3, 4), generator=rng) for _ in range(2))
+    surface, budget = surface_of((50, 3, 4)), Budget("linf", 0.3)
+    whole = ascended(delta, direction, 0.1, surface, budget)
+    monkeypatch.setattr(norms, "_NEAR", 30)
+    assert torch.equal(ascended(delta, direction, 0.1, surface, budget), whole)
