@@ -3,6 +3,7 @@
     python benchmarks/pixels.py speed --images 3160 --size 96x64
     python benchmarks/pixels.py memory --images 2500 5000 --size 224x224
     python benchmarks/pixels.py naive --images 800 --size 64x64
+    python benchmarks/pixels.py extract --images 192 --size 224x224 --threads 2
 
 Images are random, as are the weights of extractor and model; neither cost hangs on them.
 """
@@ -10,6 +11,7 @@ Images are random, as are the weights of extractor and model; neither cost hangs
 from __future__ import annotations
 
 import argparse
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,12 +28,12 @@ from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget, View
 from recshield.data.images import Images
 from recshield.data.interactions import DataInfo, Interactions
-from recshield.data.visual import IMAGES, Visual
+from recshield.data.visual import IMAGES, Visual, image_chunks
 from recshield.matrix.realised import realise
 from recshield.matrix.victims import TrainedVictim, degrade_pairs
 from recshield.matrix.visuals import extract
 from recshield_gradient import FGM, PGD
-from recshield_visual import VBPRAMR, SmallCNN, SmallCNNConfig, VBPRAMRConfig
+from recshield_visual import VBPRAMR, ResNet18, ResNet18Config, SmallCNN, SmallCNNConfig, VBPRAMRConfig
 
 _EPS = Budget("linf", 4 / 255)
 _USERS, _ROWS = 500, 60_000
@@ -129,10 +131,41 @@ def naive(count: int, size: tuple[int, int], folder: Path) -> None:
           f"{plain / ours:.0f} x")  # fmt: skip
 
 
+def extraction(count: int, size: tuple[int, int], folder: Path) -> None:
+    """Print the seconds of extraction by ResNet-18 beside those of its bare forward pass, in turns."""
+    images = _images(count, size, folder)
+    config = ResNet18Config(weights="train", resize=0, crop=0)
+    network = ResNet18(size, 2, config, generator(0, "start")).eval().requires_grad_(False)
+    # What the network itself reads, in the same chunks.
+    chunks = []
+    for part in image_chunks(count):
+        pixels = images.read(torch.arange(part.start, part.stop))
+        chunks.append((pixels - network.mean) / network.deviation)
+
+    def bare() -> None:
+        with torch.no_grad():
+            for chunk in chunks:
+                network.network(chunk)
+
+    def whole() -> None:
+        extract(network, images, torch.device("cpu"))
+
+    taken: dict[str, list[float]] = {"bare": [], "whole": []}
+    for turn in range(6):
+        for name, work in (("bare", bare), ("whole", whole)):
+            start = time.perf_counter()
+            work()
+            if turn:
+                taken[name].append(time.perf_counter() - start)
+    bare_s, whole_s = (statistics.median(taken[name]) for name in ("bare", "whole"))
+    print(f"ResNet-18 on {count} images of {size[0]} x {size[1]}: {whole_s:.2f} s, bare forward pass {bare_s:.2f} s, "
+          f"{whole_s / bare_s:.2f} x; {count / whole_s:.0f} images a second")  # fmt: skip
+
+
 def main() -> None:
     """Run one benchmark; each size of `memory` has a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "memory", "naive"))
+    parser.add_argument("what", choices=("speed", "memory", "naive", "extract"))
     parser.add_argument("--images", type=int, nargs="+", default=[800])
     parser.add_argument("--size", default="64x64")
     parser.add_argument("--threads", type=int, default=1)
@@ -145,7 +178,8 @@ def main() -> None:
             subprocess.run([sys.executable, __file__, *shared], check=True)
         return
     with tempfile.TemporaryDirectory() as folder:
-        {"speed": speed, "memory": memory, "naive": naive}[asked.what](asked.images[0], (height, width), Path(folder))
+        works = {"speed": speed, "memory": memory, "naive": naive, "extract": extraction}
+        works[asked.what](asked.images[0], (height, width), Path(folder))
 
 
 if __name__ == "__main__":
