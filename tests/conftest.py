@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from recshield.core.registry import Source, registry
@@ -15,6 +16,14 @@ from recshield.core.settings import CACHE_VARIABLE, DATA_VARIABLE
 # each other (trainings of 0.7 CPU seconds took 32), and the workers of a test run share the cores anyway. Read when
 # PyTorch and NumPy are loaded, and inherited by processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How long an example takes says how busy the machine is, and nothing about what is tested.
+hypothesis.settings.register_profile(
+    "unhurried",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -73,7 +73,7 @@ def copy(tensor: Tensor) -> Tensor:
 
 
 def split(tensor: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
-    """Return some rows of a tensor in pieces, each small enough to be gathered."""
-    size = max((part.stop - part.start for part in chunks(tensor)), default=1) or 1
-    pieces: tuple[Tensor, ...] = rows.split(size)
+    """Return some rows of a tensor in pieces that hold at most `CHUNK_BYTES` once they are gathered."""
+    row_bytes = tensor.element_size() * tensor.numel() // max(len(tensor), 1)
+    pieces: tuple[Tensor, ...] = rows.split(max(1, CHUNK_BYTES // max(row_bytes, 1)))
     return pieces

@@ -30,6 +30,19 @@ def _ask(table: Matrix, row: int) -> None:
         prefetch(table, place + k)
 
 
+@inlined
+def _slope(margin: np.float32, kind: int) -> tuple[np.float32, float]:
+    """Return minus the derivative of the loss in the score difference, and the loss."""
+    if kind == 0:
+        # exp of a non-positive number cannot overflow
+        small = np.float32(math.exp(-abs(margin)))
+        slope = np.float32(1.0) / (np.float32(1.0) + small)
+        return small * slope if margin > 0 else slope, math.log1p(small) + max(-float(margin), 0.0)
+    if kind == 1 or margin >= 0:
+        return np.float32(1.0), -float(margin)
+    return np.float32(0.0), 0.0  # clamped
+
+
 @kernel(reorder=True)
 def _triplet_gradient(
     user_table: Matrix,
@@ -74,17 +87,9 @@ def _triplet_gradient(
         margin = np.float32(0.0)
         for k in range(width):
             margin += user[k] * (liked[k] - other[k])
-        slope = np.float32(1.0)
-        if kind == 0:
-            # exp of a non-positive number cannot overflow
-            small = np.float32(math.exp(-abs(margin)))
-            slope = np.float32(1.0) / (np.float32(1.0) + small)
-            if margin > 0:
-                slope = small * slope
-            total += math.log1p(small) + max(-float(margin), 0.0)
-        elif kind == 1 or margin >= 0:
-            total -= float(margin)
-        else:  # clamped: nothing is left to win
+        slope, loss = _slope(margin, kind)
+        total += loss
+        if slope == 0:  # nothing is left to win
             continue
         slope *= scale
         goal = to_users[u * wants_user]
