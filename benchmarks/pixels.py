@@ -11,7 +11,6 @@ Images are random, as are the weights of extractor and model; neither cost hangs
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from spine import interleaved
 
 from recshield.core.interfaces import Access, Goal
 from recshield.core.seeds import generator
@@ -150,14 +150,8 @@ def extraction(count: int, size: tuple[int, int], folder: Path) -> None:
     def whole() -> None:
         extract(network, images, torch.device("cpu"))
 
-    taken: dict[str, list[float]] = {"bare": [], "whole": []}
-    for turn in range(6):
-        for name, work in (("bare", bare), ("whole", whole)):
-            start = time.perf_counter()
-            work()
-            if turn:
-                taken[name].append(time.perf_counter() - start)
-    bare_s, whole_s = (statistics.median(taken[name]) for name in ("bare", "whole"))
+    taken = interleaved(5, bare=bare, whole=whole)
+    bare_s, whole_s = taken["bare"], taken["whole"]
     print(f"ResNet-18 on {count} images of {size[0]} x {size[1]}: {whole_s:.2f} s, bare forward pass {bare_s:.2f} s, "
           f"{whole_s / bare_s:.2f} x; {count / whole_s:.0f} images a second")  # fmt: skip
 

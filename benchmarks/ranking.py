@@ -11,16 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from spine import interleaved
 
 from recshield.core.seeds import generator
 from recshield.data.catalogue import resolve
@@ -28,20 +26,7 @@ from recshield.data.interactions import DataInfo, HeldOut, Interactions
 from recshield.evaluation.ranking import Extras, rank
 from recshield_factor import MF, MFConfig
 
-Work = Callable[[], object]
 CHUNK, LIST_LENGTH, MANY_ITEMS, SOME_USERS = 128, 100, 200_000, 4_000
-
-
-def interleaved(repeats: int, **works: Work) -> dict[str, float]:
-    """Return the median seconds of each piece of work, run in turn after one warm-up each."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(1 + repeats):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            if turn:
-                taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def grown(n_users: int, n_items: int) -> tuple[Interactions, HeldOut]:

@@ -24,7 +24,7 @@ def ascend_rows(delta: Matrix, direction: Matrix, size: np.float32, eps: np.floa
         direction: (rows, width).
         size: l2 length of the step.
         eps: largest l2 norm.
-        out: (rows, width); may be `delta`.
+        out: (rows, width).
     """
     width = delta.shape[1]
     step = np.empty(width, np.float32)

@@ -196,7 +196,8 @@ def _is_fused(delta: Tensor, direction: Tensor, surface: Surface) -> bool:
         held.device.type == "cpu" and held.dtype == torch.float32 and held.is_contiguous() and not held.requires_grad
         for held in tensors
     )
-    return is_plain and delta.ndim == 2 and surface.norm_dims in ((-1,), (1,)) and delta.numel() >= _FUSED
+    is_plain &= delta.ndim == 2 and delta.shape == direction.shape  # compiled code does not look where a row ends
+    return is_plain and surface.norm_dims in ((-1,), (1,)) and delta.numel() >= _FUSED
 
 
 def ascended(delta: Tensor, direction: Tensor, size: float, surface: Surface, budget: Budget) -> Tensor:

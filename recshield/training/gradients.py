@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recshield.core.compiled import kernel
+from recshield.core.errors import BadValue
 from recshield.training.lowlevel import prefetch
 from recshield.training.passes import inlined
 
@@ -38,9 +39,9 @@ def _slope(margin: np.float32, kind: int) -> tuple[np.float32, float]:
         small = np.float32(math.exp(-abs(margin)))
         slope = np.float32(1.0) / (np.float32(1.0) + small)
         return small * slope if margin > 0 else slope, math.log1p(small) + max(-float(margin), 0.0)
-    if kind == 1 or margin >= 0:
-        return np.float32(1.0), -float(margin)
-    return np.float32(0.0), 0.0  # clamped
+    if kind == 2 and margin < 0:  # clamped; what is not a number is not below 0, and stays
+        return np.float32(0.0), 0.0
+    return np.float32(1.0), -float(margin)
 
 
 @kernel(reorder=True)
@@ -117,11 +118,18 @@ def triplet_gradient(
         scale: of what is added.
         delta: like `tables`, added to them; None = nothing.
 
+    Raises:
+        BadValue: a perturbation or a gradient is not like its table, beyond which compiled code would read and write.
+
     Source: He et al. 2018 (APR), Eq. 13 and 14, for `bpr`; the other losses are linear in the score difference.
     """
     users, items = tables
     assert users is not None
     assert items is not None
+    for one, table in zip((*delta, *into), (users, items) * 2, strict=True):
+        if one is not None and (one.shape != table.shape or one.dtype != table.dtype):
+            found, wanted = f"{one.dtype} of shape {one.shape}", f"{table.dtype} of shape {table.shape}"
+            raise BadValue(f"a perturbation is {found}; its surface is {wanted}")
     held = [np.zeros((1, users.shape[1]), np.float32) if one is None else one for one in (*delta, *into)]
     more = (triplets, KINDS[loss], np.float32(scale))
     return float(_triplet_gradient(users, items, held[0], held[1], *more, held[2], held[3]))

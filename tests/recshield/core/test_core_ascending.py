@@ -79,3 +79,10 @@ def test_rows_in_cache_sized_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch
     whole = ascended(delta, direction, 0.1, surface, budget)
     monkeypatch.setattr(norms, "_NEAR", 30)
     assert torch.equal(ascended(delta, direction, 0.1, surface, budget), whole)
+
+
+@pytest.mark.parametrize("shape", [(39, 8), (41, 8), (40, 7)])
+def test_a_direction_of_another_shape_is_an_error(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norms, "_FUSED", 1)
+    with pytest.raises(RuntimeError, match="size"):
+        ascended(torch.zeros((40, 8)), torch.ones(shape), 0.1, surface_of((40, 8)), Budget("l2", EPS))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import embedding, softplus
 
+from recshield.core.errors import BadValue
 from recshield.core.interfaces import Batch
 from recshield.core.seeds import generator
 from recshield.core.surfaces import View
@@ -80,3 +81,23 @@ def test_large_tables_are_perturbed_where_they_are_read_to_the_same_bits(
     for name in view.delta:
         assert torch.equal(found[0][1][name], found[1][1][name])
         assert not torch.equal(found[0][1][name], torch.ones_like(view.delta[name]))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_is_not_a_number_stays_so(loss: str) -> None:
+    (user, item, *_), triplets = drawn(16)
+    user[0, 3] = torch.nan
+    goal = np.zeros_like(user.numpy())
+    assert np.isnan(triplet_gradient((user.numpy(), item.numpy()), triplets.numpy(), loss, (goal, None)))
+
+
+@pytest.mark.parametrize("largest", [0, 2**28], ids=["where it is read", "as a table"])
+@pytest.mark.parametrize("shape", [(1, 16), (12, 16), (14, 16), (13, 8)])
+def test_a_perturbation_of_another_shape_is_an_error_and_never_read(
+    shape: tuple[int, int], largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mf, "_SUMMED_BYTES", largest)
+    model = MF(DataInfo("some", 9, 13, 300), MFConfig(dims=16), generator(0)).requires_grad_(False)
+    _, triplets = drawn(16)
+    with pytest.raises((BadValue, RuntimeError), match=r"shape|size"):
+        model.add_gradient(Batch(*triplets), View({"factors.item": torch.zeros(shape)}), "", {}, 1.0)
