@@ -39,7 +39,8 @@ _EPS = Budget("linf", 4 / 255)
 _USERS, _ROWS = 500, 60_000
 
 
-def _images(count: int, size: tuple[int, int], folder: Path) -> Images:
+def random_images(count: int, size: tuple[int, int], folder: Path) -> Images:
+    """Return random images of a size, kept in a file of the folder."""
     rng = np.random.default_rng(0)
     path = folder / "images.npy"
     held = np.lib.format.open_memmap(path, "w+", np.uint8, (count, *size, 3))
@@ -51,7 +52,7 @@ def _images(count: int, size: tuple[int, int], folder: Path) -> Images:
 
 
 def _victim(count: int, size: tuple[int, int], folder: Path) -> tuple[TrainedVictim, VBPRAMR, Interactions]:
-    images = _images(count, size, folder)
+    images = random_images(count, size, folder)
     extractor = SmallCNN(size, 20, SmallCNNConfig(), generator(0, "start"))
     extractor.eval().requires_grad_(False)
     raw = extract(extractor, images, torch.device("cpu"))
@@ -133,7 +134,7 @@ def naive(count: int, size: tuple[int, int], folder: Path) -> None:
 
 def extraction(count: int, size: tuple[int, int], folder: Path) -> None:
     """Print the seconds of extraction by ResNet-18 beside those of its bare forward pass, in turns."""
-    images = _images(count, size, folder)
+    images = random_images(count, size, folder)
     config = ResNet18Config(weights="train", resize=0, crop=0)
     network = ResNet18(size, 2, config, generator(0, "start")).eval().requires_grad_(False)
     # What the network itself reads, in the same chunks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from recshield.core.settings import CACHE_VARIABLE, DATA_VARIABLE
 # each other (trainings of 0.7 CPU seconds took 32), and the workers of a test run share the cores anyway. Read when
 # PyTorch and NumPy are loaded, and inherited by processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Without a GPU, Triton's kernels run in its interpreter, on tensors of the CPU. Read when a kernel is defined.
+if not importlib.import_module("torch").cuda.is_available():  # loads PyTorch, so behind what it reads
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 hypothesis.settings.register_profile(
     "unhurried",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +38,8 @@ class MFConfig:
         l2: weight of the squared norms of the rows each triplet reads.
         dropout: share of the values of a vector that each read in training drops at random (the rest is scaled up).
         epochs: passes over the training rows.
-        fused: use the native kernel where it applies (CPU); false = the generic autograd path.
+        fused: use kernels of our own where they apply (native ones on the CPU, Triton's on a GPU); false = the generic
+            autograd path.
     """
 
     dims: int = 64
@@ -64,6 +65,9 @@ class MFConfig:
             raise BadValue(f"model 'mf': dropout is {self.dropout}; it is at least 0 and below 1")
 
 
+#: Of the fused trainers: batch, rate, accumulator, l2, eps of users and of items, weight, weight of the clean term.
+Sizes = tuple[int, float, float, float, float | None, float | None, float, float]
+
 #: Tables of more bytes are perturbed row by row where they are read, which takes longer and holds no copy.
 _SUMMED_BYTES = 2**28
 
@@ -76,6 +80,10 @@ def _distinct(rows: Tensor, n_rows: int) -> Tensor:
     is_there = torch.zeros(n_rows, dtype=torch.bool, device=rows.device)
     is_there[rows] = True
     return is_there.nonzero()[:, 0]
+
+
+def _nothing() -> None:
+    """Write nothing: the result is where it should be."""
 
 
 class MF(Recommender):
@@ -179,10 +187,10 @@ class MF(Recommender):
             yield Batch(users, positives, negatives)
 
     def fit(self, data: Dataset, objective: Objective, rng: Generator, epochs: int | None = None) -> None:
-        """Train with Adagrad; a fused kernel where objective and device allow it, else the generic path."""
+        """Train with Adagrad; fused kernels where objective and device allow it, else the generic path."""
         count = self.config.epochs if epochs is None else epochs
-        trainer = self._trainer(objective)
-        if trainer is None:
+        learn, write = self._learner(data, objective)
+        if learn is None:
             settings = self.config
             optimizer = torch.optim.Adagrad(
                 self.parameters(), lr=settings.lr, initial_accumulator_value=settings.accumulator
@@ -191,14 +199,43 @@ class MF(Recommender):
             return
         for epoch in range(count):
             own = child(rng, "epoch", epoch)
-            share = objective.share(epoch) if isinstance(objective, Adversarial) else 1.0
-            trainer.epoch(epoch_triplets(data.train, own.initial_seed(), 0), share, child(own, "noise").initial_seed())
-            if not epoch_done(self, epoch + 1, count, trainer.write):
+            learn(own, objective.share(epoch) if isinstance(objective, Adversarial) else 1.0)
+            if not epoch_done(self, epoch + 1, count, write):
                 break
-        trainer.write()
+        write()
 
-    def _trainer(self, objective: Objective) -> FactorTrainer | None:
-        """Return the fused trainer for BPR and BPR + one-step or random l2 term on CPU, else None."""
+    def _learner(
+        self, data: Dataset, objective: Objective
+    ) -> tuple[Callable[[Generator, float], None] | None, Callable[[], None]]:
+        """Return what trains for an epoch, given its generator and its share of eps, and what writes down the result.
+
+        None where no fused kernel does this objective here.
+        """
+        device, sizes = self.user.device, self._sizes(objective)
+        added = objective if isinstance(objective, Adversarial) else None
+        is_random, dropout = bool(added and added.is_random), self.config.dropout
+        if sizes is None:
+            return None, _nothing
+        if self._has_kernel:
+            trainer = FactorTrainer(
+                self.user.detach().numpy(), self.item.detach().numpy(), *sizes, is_random=is_random, drop=dropout
+            )
+
+            def learn(own: Generator, share: float) -> None:
+                drawn = epoch_triplets(data.train, own.initial_seed(), 0)
+                trainer.epoch(drawn, share, child(own, "noise").initial_seed())
+
+            return learn, trainer.write
+        from recshield.training.on_device import DeviceTrainer, Sampler, fits  # of no use without a device
+
+        if is_random or dropout or not len(data.train) or not fits(device):
+            return None, _nothing
+        sampler = Sampler(data.train, device)
+        there = DeviceTrainer(self.user.detach(), self.item.detach(), len(data.train), *sizes)
+        return lambda own, share: there.epoch(sampler.epoch(own.initial_seed()), share), _nothing
+
+    def _sizes(self, objective: Objective) -> Sizes | None:
+        """Return the settings of the fused trainers for BPR and BPR + one-step or random l2 term, else None."""
         settings = self.config
         added: Adversarial | None = None
         match objective:
@@ -209,19 +246,8 @@ class MF(Recommender):
             case _:
                 return None
         eps = {name: added.budget.eps if added and covers(added.target, name) else None for name in (USER, ITEM)}
-        if not settings.fused or self.user.device.type != "cpu" or (added and added.weight and not any(eps.values())):
+        if not settings.fused or (added and added.weight and not any(eps.values())):
             return None
-        return FactorTrainer(
-            self.user.detach().numpy(),
-            self.item.detach().numpy(),
-            settings.batch,
-            settings.lr,
-            settings.accumulator,
-            settings.l2,
-            eps[USER],
-            eps[ITEM],
-            added.weight if added else 0.0,
-            0.0 if added and added.is_alone else 1.0,
-            bool(added and added.is_random),
-            settings.dropout,
-        )
+        weight, clean = added.weight if added else 0.0, 0.0 if added and added.is_alone else 1.0
+        own = (settings.batch, settings.lr, settings.accumulator, settings.l2)
+        return (*own, eps[USER], eps[ITEM], weight, clean)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recshield.core.compiled import kernel
 from recshield.core.errors import BadValue, NonFiniteScores
-from recshield.core.settings import RANKING_USERS
+from recshield.core.settings import DEVICE_RANKING_SCORES, DEVICE_RANKING_USERS, RANKING_USERS
 from recshield.data.interactions import HeldOut, Interactions
 from recshield.evaluation.background import Background
 
@@ -249,10 +249,10 @@ def rank(
         score: (B,) int64 users -> (B, n_items) float32 scores.
         train: rows to mask.
         test: rows to rank.
-        device: where `score` wants its users.
+        device: where `score` wants its users, and where ranks are counted.
         is_hashed: also hash all scores, to compare two runs bit for bit.
         extras: lists and sampled ranks to keep, from the same scores. In the lists equal scores stand by item id.
-        chunk: users scored at once; memory is chunk x n_items scores.
+        chunk: users scored at once (more on a GPU); memory is chunk x n_items scores.
 
     Returns:
         Ranks in the order of `test`.
@@ -260,8 +260,13 @@ def rank(
     Raises:
         NonFiniteScores: a score is NaN or infinite.
     """
+    if device is not None and device.type != "cpu":
+        from recshield.evaluation.on_device import rank_on_device  # needs what stands here
+
+        many = min(DEVICE_RANKING_USERS, DEVICE_RANKING_SCORES // max(train.n_items, 1))
+        return rank_on_device(score, train, test, device, is_hashed, extras, max(chunk, many))
     ranks, candidates = np.empty(len(test), np.int32), np.empty(len(test), np.int32)
-    weights = np.random.default_rng(_HASH_SEED).integers(1, 2**64, train.n_items, dtype=np.uint64)
+    weights = hash_weights(train.n_items)
     digest = hashlib.blake2b(digest_size=16)
     lists = np.empty((len(test.users), extras.list_length), np.int32)
     sampled = {n: np.empty(len(test), np.int32) for n in extras.samples}
@@ -277,10 +282,7 @@ def rank(
             indptr = test.indptr[start : start + chunk + 1]
             bad = _count_ranks(scores, users, indptr, test.items, *train.members, ranks, candidates)
             if bad >= 0:
-                raise NonFiniteScores(
-                    f"the scores of user {users[bad]} hold NaN or infinity, which would rank first; "
-                    "scores must be finite: look at the model's training, or lower its learning rate"
-                )
+                raise not_finite(int(users[bad]))
             if is_hashed:
                 rows = np.empty(len(users), np.uint64)
                 _hash_rows(scores.view(np.uint32), weights, rows)
@@ -303,11 +305,29 @@ def rank(
     return Ranks(test.users, test.indptr, test.items, ranks, candidates, hashed, kept, sampled, None, within)
 
 
-def _as_array(scores: Tensor, n_users: int, n_items: int) -> NDArray[Any]:
+def hash_weights(n_items: int) -> NDArray[np.uint64]:
+    """Return what the bits of each item's score are multiplied by in hashes."""
+    return np.random.default_rng(_HASH_SEED).integers(1, 2**64, n_items, dtype=np.uint64)
+
+
+def not_finite(user: int) -> NonFiniteScores:
+    """Return the error of a user with a score that is none."""
+    return NonFiniteScores(
+        f"the scores of user {user} hold NaN or infinity, which would rank first; "
+        "scores must be finite: look at the model's training, or lower its learning rate"
+    )
+
+
+def check_shape(scores: Tensor, n_users: int, n_items: int) -> None:
+    """Raise NonFiniteScores unless there is a score for every user and item."""
     if tuple(scores.shape) != (n_users, n_items):
         raise NonFiniteScores(
             f"scores have the shape {tuple(scores.shape)}; for {n_users} users it must be ({n_users}, {n_items})"
         )
+
+
+def _as_array(scores: Tensor, n_users: int, n_items: int) -> NDArray[Any]:
+    check_shape(scores, n_users, n_items)
     array = scores.detach().to("cpu", torch.float32).contiguous().numpy()
     return np.ascontiguousarray(array)
 

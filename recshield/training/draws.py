@@ -100,15 +100,21 @@ def draw_negatives(train: Interactions, seed: int, *names: str | int) -> NDArray
     return np.where(has_free, train.negatives[np.where(has_free, out, 0)], train.items)
 
 
+def draw_order(n_rows: int, seed: int, epoch: int) -> NDArray[np.int32]:
+    """Return the training rows of an epoch in random order."""
+    order = np.arange(n_rows, dtype=np.int32)
+    _shuffle(order, np.uint64(number(seed, "order", epoch)))
+    return order
+
+
 def epoch_triplets(train: Interactions, seed: int, epoch: int) -> Triplets:
     """Return every training row once, in random order, with a fresh negative each."""
-    order = np.arange(len(train), dtype=np.int32)
-    negatives = np.empty(0, np.int32)
+    order = negatives = np.empty(0, np.int32)
 
     def draw(part: int) -> None:
-        nonlocal negatives
+        nonlocal order, negatives
         if part:
-            _shuffle(order, np.uint64(number(seed, "order", epoch)))
+            order = draw_order(len(train), seed, epoch)
         else:
             negatives = draw_negatives(train, seed, "negatives", epoch)
 

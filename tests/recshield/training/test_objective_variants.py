@@ -86,7 +86,7 @@ def test_an_unknown_schedule_is_refused() -> None:
 @pytest.mark.parametrize("l2", [0.0, 0.01])
 def test_the_kernel_trains_variants_like_the_generic_path(changes: dict[str, object], l2: float) -> None:
     goal = adversarial(**changes)
-    assert model()._trainer(goal) is not None
+    assert model()._sizes(goal) is not None
     fused, generic = fitted(goal, l2=l2), fitted(goal, l2=l2, fused=False)
     assert gap(fused, generic) < 1e-5 * 2
     assert gap(fused, fitted(adversarial(), l2=l2)) > 1e-3, "the variant must matter for this to say anything"
@@ -215,5 +215,5 @@ def test_dropout_reaches_the_kernel_and_0_is_the_default_bit_for_bit() -> None:
     dropped = fitted(ModelLoss(), dropout=0.3)
     assert gap(dropped, none) > 1e-2
     assert torch.equal(dropped.user, fitted(ModelLoss(), dropout=0.3).user)
-    assert model(dropout=0.3)._trainer(ModelLoss()) is not None
-    assert model(dropout=0.3)._trainer(adversarial()) is None, "the kernel does not drop beside an added term"
+    assert model(dropout=0.3)._sizes(ModelLoss()) is not None
+    assert model(dropout=0.3)._sizes(adversarial()) is None, "the kernel does not drop beside an added term"
