@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +19,6 @@ from recshield.data.interactions import HeldOut, Interactions
 from recshield.evaluation.background import Background
 
 _HASH_SEED = 0x5EED
-#: Every which item is looked at to guess a threshold for the lists.
-_STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -100,109 +97,6 @@ class Ranks:
 
 
 @kernel(reorder=False)
-def _count_ranks(
-    scores: NDArray[np.float32],
-    users: NDArray[np.int32],
-    test_indptr: NDArray[np.int64],
-    test_items: NDArray[np.int32],
-    seen_indptr: NDArray[np.int64],
-    seen_items: NDArray[np.int32],
-    ranks: NDArray[np.int32],
-    candidates: NDArray[np.int32],
-) -> int:
-    """Fill ranks and candidates for a chunk of users; return the first row with a non-finite score, or -1."""
-    n_items = scores.shape[1]
-    for row in range(scores.shape[0]):
-        line = scores[row]
-        user = users[row]
-        for spot in range(test_indptr[row], test_indptr[row + 1]):
-            item = test_items[spot]
-            own = line[item]
-            n_above = np.int32(0)
-            n_bad = np.int32(0)
-            for other in range(n_items):
-                value = line[other]
-                n_above += np.int32(value >= own)
-                n_bad += np.int32(not (abs(value) <= np.float32(3.4028235e38)))
-            if n_bad > 0:
-                return row
-            n_masked = 0
-            for place in range(seen_indptr[user], seen_indptr[user + 1]):
-                seen = seen_items[place]
-                is_test = False
-                for rival in range(test_indptr[row], test_indptr[row + 1]):
-                    is_test = is_test or test_items[rival] == seen
-                if not is_test:
-                    n_masked += 1
-                    n_above -= np.int32(line[seen] >= own)
-            ranks[spot] = n_above - 1
-            candidates[spot] = n_items - n_masked
-    return -1
-
-
-@kernel(reorder=False)
-def _fill_lists(
-    scores: NDArray[np.float32],
-    users: NDArray[np.int32],
-    test_indptr: NDArray[np.int64],
-    test_items: NDArray[np.int32],
-    seen_indptr: NDArray[np.int64],
-    seen_items: NDArray[np.int32],
-    best: NDArray[np.float32],
-    lists: NDArray[np.int32],
-) -> None:
-    """Fill the items ranked first of a chunk of users; of equal scores the smallest item id stands first.
-
-    A threshold that a few more than K items reach is read off every `_STRIDE`-th item: the smallest of its `best`
-    scores. What reaches it is sorted; where that turns out to be fewer than K items, all candidates are.
-    """
-    n_items, k = scores.shape[1], lists.shape[1]
-    line = np.empty(n_items, np.float32)
-    bits = line.view(np.uint32)
-    keys = np.empty(n_items, np.uint64)
-    is_over = np.zeros((n_items + 7) // 8 * 8, np.bool_)
-    words = is_over.view(np.uint64)  # eight at a time
-    lowest = np.float32(-np.inf)
-    for row in range(scores.shape[0]):
-        for item in range(n_items):
-            line[item] = scores[row, item] + np.float32(0.0)  # minus zero becomes zero
-        for place in range(seen_indptr[users[row]], seen_indptr[users[row] + 1]):
-            line[seen_items[place]] = lowest
-        for spot in range(test_indptr[row], test_indptr[row + 1]):
-            line[test_items[spot]] = scores[row, test_items[spot]] + np.float32(0.0)
-        best[:] = lowest
-        for item in range(0, n_items, _STRIDE):
-            if line[item] > best[0]:
-                place = 1
-                while place < len(best) and best[place] < line[item]:
-                    best[place - 1] = best[place]
-                    place += 1
-                best[place - 1] = line[item]
-        least, n_held = best[0], 0
-        for _ in range(2):
-            n_held, n_equal = 0, 0
-            for item in range(n_items):
-                is_over[item] = line[item] >= least
-            for word in range(len(words)):
-                start = 8 * word
-                for item in range(start, min(start + 8, n_items) if words[word] else start):
-                    is_equal = line[item] == least
-                    # Of those at the threshold, the K smallest ids are enough; masked items never count.
-                    if line[item] > least or (is_equal and n_equal < k and least > lowest):
-                        turn = np.uint32(0xFFFFFFFF) if bits[item] >> np.uint32(31) else np.uint32(0x80000000)
-                        keys[n_held] = (np.uint64(bits[item] ^ turn) << np.uint64(32)) | np.uint64(0xFFFFFFFF - item)
-                        n_held += 1
-                        n_equal += is_equal
-            if n_held >= k:
-                break
-            least = lowest
-        keys[:n_held].sort()
-        for place in range(k):
-            key = keys[max(n_held - 1 - place, 0)] & np.uint64(0xFFFFFFFF)
-            lists[row, place] = np.int64(0xFFFFFFFF) - np.int64(key) if place < n_held else -1
-
-
-@kernel(reorder=False)
 def _count_drawn(
     scores: NDArray[np.float32],
     test_indptr: NDArray[np.int64],
@@ -265,6 +159,9 @@ def rank(
 
         many = min(DEVICE_RANKING_USERS, DEVICE_RANKING_SCORES // max(train.n_items, 1))
         return rank_on_device(score, train, test, device, is_hashed, extras, max(chunk, many))
+    from recshield.evaluation.counting import count_ranks  # loads the compiler
+    from recshield.evaluation.lists import fill_lists
+
     ranks, candidates = np.empty(len(test), np.int32), np.empty(len(test), np.int32)
     weights = hash_weights(train.n_items)
     digest = hashlib.blake2b(digest_size=16)
@@ -272,15 +169,13 @@ def rank(
     sampled = {n: np.empty(len(test), np.int32) for n in extras.samples}
     within = np.empty((len(test), 2), np.int32) if extras.is_within else None
     is_cold = train.popularity() == 0
-    mean = extras.list_length / _STRIDE  # four standard deviations more are enough nearly always
-    best = np.empty(math.ceil(mean + 4 * math.sqrt(mean)) + 1, np.float32)
     with torch.no_grad():
         for start in range(0, len(test.users), chunk):
             users = test.users[start : start + chunk]
             asked = torch.from_numpy(users.astype(np.int64)).to(device or torch.device("cpu"))
             scores = _as_array(score(asked), len(users), train.n_items)
             indptr = test.indptr[start : start + chunk + 1]
-            bad = _count_ranks(scores, users, indptr, test.items, *train.members, ranks, candidates)
+            bad = count_ranks(scores, users, indptr, test.items, *train.members, ranks, candidates)
             if bad >= 0:
                 raise not_finite(int(users[bad]))
             if is_hashed:
@@ -289,7 +184,7 @@ def rank(
                 digest.update(rows.tobytes())
             if extras.list_length:
                 own = lists[start : start + chunk]
-                _fill_lists(scores, users, indptr, test.items, *train.members, best, own)
+                fill_lists(scores, users, indptr, test.items, train, own)
             if within is not None:
                 from recshield.evaluation.within import count_within  # loads the compiler
 
@@ -300,6 +195,7 @@ def rank(
                 drawn = draw_candidates(train, test, max(sampled), extras.data_seed, start, start + chunk)
                 for n, counts in sampled.items():
                     _count_drawn(scores, indptr, test.items, drawn, n, counts)
+            del scores  # before the next ones are made: memory that is held twice is given back, and asked for again
     hashed = digest.hexdigest() if is_hashed else ""
     kept = lists if extras.list_length else None
     return Ranks(test.users, test.indptr, test.items, ranks, candidates, hashed, kept, sampled, None, within)

@@ -100,6 +100,11 @@ def _has_values(delta: Tensor) -> bool:
     return bool(delta[:64].any()) or bool(delta.any())
 
 
+def _total(parts: list[tuple[float | Tensor, int]]) -> float:
+    """Return the sum of summed losses, each over its count; read at the end, not to wait for a device at each."""
+    return float(sum(float(value) / count for value, count in parts))
+
+
 class _RowsOf(torch.autograd.Function):
     """Rows of a leaf, each once; the gradient is added to the leaf's in place, and no table is made for it."""
 
@@ -299,23 +304,21 @@ class TrainedVictim:
 
     def _accumulate(self, leaves: dict[str, Tensor], loss: str) -> float:
         """Add the gradient of the mean loss to the leaves, batch by batch; return the mean loss."""
-        total, added = 0.0, dict[str, Tensor]()
+        parts, added = list[tuple[float | Tensor, int]](), dict[str, Tensor]()
         still = View({name: held.detach() for name, held in leaves.items()})
         with torch.enable_grad():
             for batch, count in self._batches(loss):
-                own = self._model.add_gradient(batch, still, loss, added, 1 / count)
-                if own is None:
+                found = self._model.add_gradient(batch, still, loss, added, 1 / count)
+                if found is None:
                     cut, rows = self._cut(batch, leaves, loss)
                     part = loss_of(self._model, batch, View(cut, rows), loss)
-                    total += float(part.detach()) / count
                     if part.requires_grad:
                         (part / count).backward()
-                    continue
-                total += own / count
+                parts.append((part.detach() if found is None else found, count))
         for name, held in added.items():
             before = leaves[name].grad
             leaves[name].grad = held if before is None else before.add_(held)
-        return total
+        return _total(parts)
 
     def _on_goal_rows(self, gradient: Delta) -> dict[str, Tensor]:
         """Return a gradient that is zero outside the rows that the goal reads, where nothing is perturbed."""
@@ -345,7 +348,7 @@ class TrainedVictim:
         with torch.no_grad():
             view = self._model.lower(view)
             batches = self._batches(loss, _VALUED)
-            total = sum(float(loss_of(self._model, batch, view, loss)) / count for batch, count in batches)
+            total = _total([(loss_of(self._model, batch, view, loss), count) for batch, count in batches])
         if not np.isfinite(total):
             raise NonFiniteScores("the attacked loss is NaN or infinite; look at the model's training")
         return total

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from recshield.core.compiled import kernel
+from recshield.core.halves import both
 from recshield.core.seeds import number
 from recshield.data.interactions import Interactions
-from recshield.training.lowlevel import both
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 

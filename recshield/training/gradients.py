@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recshield.core.compiled import kernel
 from recshield.core.errors import BadValue
-from recshield.training.lowlevel import prefetch
+from recshield.core.lowlevel import prefetch
 from recshield.training.passes import inlined
 
 Matrix = NDArray[np.float32]

@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from recshield.core.compiled import kernel
+from recshield.core.halves import both
+from recshield.core.lowlevel import meet, release
 from recshield.training import passes
 from recshield.training.draws import Triplets, mix
-from recshield.training.lowlevel import both, meet, release
 
 Matrix = NDArray[np.float32]
 #: What the threads tell each other: parts of score differences, slopes, parts of squared lengths, meetings.

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recshield.core.compiled import REORDERED
+from recshield.core.lowlevel import prefetch, wide
 from recshield.training.draws import mix
-from recshield.training.lowlevel import prefetch
 
 Matrix = NDArray[np.float32]
 
@@ -57,6 +57,7 @@ def gather(
     state: NDArray[np.float32], half: int, touched: NDArray[np.int32], first: int, last: int, rows: Matrix
 ) -> None:
     """Copy touched rows to their slots, and bring them and their sums of squares near for the update."""
+    wide()
     width = state.shape[3]
     for slot in range(first, last):
         if slot + _AHEAD < last:
@@ -71,6 +72,7 @@ def gather(
 @inlined
 def margins(rows: Matrix, places: NDArray[np.int32], size: int, out: NDArray[np.float32]) -> None:
     """Write the part of each score difference (Eq. 12) that comes from these columns."""
+    wide()
     for spot in range(size):
         user, liked, other = rows[places[0, spot]], rows[places[1, spot]], rows[places[2, spot]]
         margin = np.float32(0.0)
@@ -98,6 +100,7 @@ def gradients(
     rows: Matrix, places: NDArray[np.int32], size: int, slope: NDArray[np.float32], weight: np.float32, out: Matrix
 ) -> None:
     """Add `weight` times the gradient of the summed BPR loss at `rows` (Eq. 13 and 14) to `out`."""
+    wide()
     for spot in range(size):
         u, i, j = places[0, spot], places[1, spot], places[2, spot]
         user, liked, other = rows[u], rows[i], rows[j]
@@ -233,6 +236,7 @@ def perturb_randomly(
 @inlined
 def lengths(gradient: Matrix, n_rows: int, out: NDArray[np.float32]) -> None:
     """Write the part of each row's squared length that comes from these columns."""
+    wide()
     for slot in range(n_rows):
         slope = gradient[slot]
         length = np.float32(0.0)
@@ -271,6 +275,7 @@ def perturb(
     eps: np.float32,
 ) -> None:
     """Move each row by eps along its summed gradient (Eq. 8 and 15); a row with a zero gradient stays."""
+    wide()
     for slot in range(first, last):
         length = parts[0, slot] + parts[1, slot]
         if length > _TINY:
@@ -285,6 +290,7 @@ def perturb(
 @inlined
 def scale(gradient: Matrix, n_rows: int, factor: np.float32) -> None:
     """Multiply the gradient of the clean term by its weight."""
+    wide()
     for slot in range(n_rows):
         for k in range(gradient.shape[1]):
             gradient[slot, k] *= factor
@@ -319,6 +325,7 @@ def adagrad(
     l2: np.float32,
 ) -> None:
     """Update the touched rows: equal to dense Adagrad, as untouched rows have no gradient."""
+    wide()
     for slot in range(first, last):
         place = touched[slot]
         row, total, slope = state[place, half, 0], state[place, half, 1], gradient[slot]

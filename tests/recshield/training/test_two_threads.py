@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from recshield.core.compiled import kernel
+from recshield.core.compiled import REORDERED, kernel
+from recshield.core.halves import both
+from recshield.core.lowlevel import meet, prefetch, release, wide
 from recshield.data.interactions import Interactions
 from recshield.training import epoch_triplets, kernels
 from recshield.training.kernels import FactorTrainer
-from recshield.training.lowlevel import both, meet, prefetch, release
 from recshield.training.passes import inverse_root
 
 MODES = {
@@ -179,3 +180,16 @@ def test_what_is_asked_for_early_is_not_changed() -> None:
 
     touch(held)
     assert (held == np.arange(100)).all()
+
+
+def test_loops_may_use_the_widest_registers() -> None:
+    @numba.njit(**REORDERED)
+    def total(values):
+        wide()
+        found = np.float32(0)
+        for place in range(len(values)):
+            found += values[place]
+        return found
+
+    assert total(np.arange(100, dtype=np.float32)) == 4950
+    assert all('"prefer-vector-width"="512"' in text for text in total.inspect_llvm().values())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -60,6 +58,22 @@ def prefetch(typing: Any, array: Any, place: Any) -> Any:  # noqa: ARG001
     return types.none(array, place), generate
 
 
+@intrinsic
+def wide(typing: Any) -> Any:  # noqa: ARG001
+    """Let the loops of a kernel use the widest registers of the processor.
+
+    LLVM takes half of them on Intel's, for the sake of code beside the loops. What is added up in which order follows
+    their width, so that this also makes sums the same on all that have AVX-512.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        # llvmlite's own `add` knows no attribute with a value.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
 @numba.njit(**REORDERED)
 def meet(counter: Any, meetings: int) -> int:
     """Wait until both threads have come to this meeting, and return its number; `meetings` came before it."""
@@ -76,36 +90,3 @@ def meet(counter: Any, meetings: int) -> int:
 def release(counter: NDArray[np.int64]) -> None:
     """Let the other half pass all its meetings: this one comes to none of them any more."""
     counter[0] = 2**62
-
-
-def both(work: Callable[[int], object], give_up: Callable[[], None] = lambda: None) -> None:
-    """Call `work(0)` here and `work(1)` in a thread beside it, and return when both are done.
-
-    Args:
-        work: compiled code that lets the other half run (`nogil`), where the two meet.
-        give_up: is called where one half ends with an error, Ctrl-C among them, for the other not to wait for it.
-
-    Raises:
-        BaseException: that of either half.
-    """
-    raised: list[BaseException] = []
-
-    def second() -> None:
-        try:
-            work(1)
-        except BaseException as error:  # raised again below
-            raised.append(error)
-            give_up()
-
-    beside = threading.Thread(target=second, name="recshield half", daemon=True)
-    try:
-        beside.start()
-        work(0)
-    except BaseException:
-        give_up()
-        raise
-    finally:
-        if beside.is_alive():
-            beside.join()
-    if raised:
-        raise raised[0]
