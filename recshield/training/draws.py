@@ -15,6 +15,8 @@ from recshield.core.seeds import number
 from recshield.data.interactions import Interactions
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
+#: Members that are compared one and all, several at a time.
+_SHORT = 32
 
 
 @numba.njit(inline="always")
@@ -33,9 +35,12 @@ def _draw_negatives(
     members: NDArray[np.int32],
     n_items: int,
     seed: np.uint64,
+    start: int,
+    stop: int,
     out: NDArray[np.int32],
 ) -> None:
-    for row in range(len(users)):
+    """Draw the negatives of the rows from `start` to `stop`."""
+    for row in range(start, stop):
         first, last = indptr[users[row]], indptr[users[row] + 1]
         n_free = n_items - (last - first)
         if n_free <= 0:
@@ -43,15 +48,37 @@ def _draw_negatives(
             continue
         bits = mix(seed + np.uint64(row) * _STEP)
         place = np.int64(np.float64(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0) * n_free)
-        # The place-th item that is no member: members[first + k] - k free items stand before member k.
+        # The place-th item that is no member: members[first + k] - k free items stand before member k. Short lists are
+        # counted whole, which no branch can be guessed wrong in; long ones are halved until they are short.
         low, high = first, last
-        while low < high:
+        while high - low > _SHORT:
             middle = (low + high) >> 1
             if members[middle] - (middle - first) <= place:
                 low = middle + 1
             else:
                 high = middle
-        out[row] = place + (low - first)
+        count = np.int32(0)
+        edge = np.int32(place + (low - first))
+        for k in range(np.int32(high - low)):
+            count += np.int32(members[low + k] - np.int32(k) <= edge)
+        out[row] = place + (low - first) + count
+
+
+@kernel(reorder=False)
+def _take(
+    columns: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+    order: NDArray[np.int32],
+    start: int,
+    stop: int,
+    out: NDArray[np.int32],
+) -> None:
+    """Write the rows of an order, from `start` to `stop`, of three columns."""
+    users, positives, negatives = columns
+    for place in range(start, stop):
+        row = order[place]
+        out[0, place] = users[row]
+        out[1, place] = positives[row]
+        out[2, place] = negatives[row]
 
 
 @kernel(reorder=False)
@@ -90,14 +117,20 @@ def draw_negatives(train: Interactions, seed: int, *names: str | int) -> NDArray
         (len(train),) int32; each row's draw depends on seed, names and row number alone.
     """
     out = np.empty(len(train), np.int32)
-    bits = np.uint64(number(seed, *names))
+    _draw_part(train, np.uint64(number(seed, *names)), 0, len(train), out)
+    return out
+
+
+def _draw_part(train: Interactions, bits: np.uint64, start: int, stop: int, out: NDArray[np.int32]) -> None:
+    """Draw the negatives of some rows."""
     if train.negatives is None:
-        _draw_negatives(train.users, train.items, *train.members, train.n_items, bits, out)
-        return out
+        _draw_negatives(train.users, train.items, *train.members, train.n_items, bits, start, stop, out)
+        return
     indptr, members = train.eligible.members
-    _draw_negatives(train.users, train.items, indptr, members, len(train.negatives), bits, out)
-    has_free = np.diff(indptr)[train.users] < len(train.negatives)
-    return np.where(has_free, train.negatives[np.where(has_free, out, 0)], train.items)
+    _draw_negatives(train.users, train.items, indptr, members, len(train.negatives), bits, start, stop, out)
+    own, drawn = train.users[start:stop], out[start:stop]
+    has_free = np.diff(indptr)[own] < len(train.negatives)
+    out[start:stop] = np.where(has_free, train.negatives[np.where(has_free, drawn, 0)], train.items[start:stop])
 
 
 def draw_order(n_rows: int, seed: int, epoch: int) -> NDArray[np.int32]:
@@ -109,18 +142,24 @@ def draw_order(n_rows: int, seed: int, epoch: int) -> NDArray[np.int32]:
 
 def epoch_triplets(train: Interactions, seed: int, epoch: int) -> Triplets:
     """Return every training row once, in random order, with a fresh negative each."""
-    order = negatives = np.empty(0, np.int32)
+    count, bits = len(train), np.uint64(number(seed, "negatives", epoch))
+    negatives, out, order = np.empty(count, np.int32), np.empty((3, count), np.int32), np.empty(0, np.int32)
+    halves = ((0, count // 2), (count // 2, count))
+    _ = train.users, train.eligible.members  # made once, not by both threads
 
     def draw(part: int) -> None:
-        nonlocal order, negatives
+        nonlocal order
         if part:
-            order = draw_order(len(train), seed, epoch)
-        else:
-            negatives = draw_negatives(train, seed, "negatives", epoch)
+            order = draw_order(count, seed, epoch)
+        _draw_part(train, bits, *halves[part], negatives)
 
-    if torch.get_num_threads() > 1:
-        both(draw)
-    else:
-        draw(0)
-        draw(1)
-    return Triplets(train.users[order], train.items[order], negatives[order])
+    def take(part: int) -> None:
+        _take((train.users, train.items, negatives), order, *halves[part], out)
+
+    for work in (draw, take):
+        if torch.get_num_threads() > 1:
+            both(work)
+        else:
+            work(0)
+            work(1)
+    return Triplets(out[0], out[1], out[2])

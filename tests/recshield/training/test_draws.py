@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import torch
 from scipy import stats
 
+from recshield.core.seeds import number
 from recshield.data.interactions import Interactions
-from recshield.training import draw_negatives, epoch_triplets
+from recshield.training import draw_negatives, draws, epoch_triplets
 
 
 def interactions() -> Interactions:
@@ -93,3 +96,34 @@ def test_an_epoch_holds_every_training_row_once_in_another_order() -> None:
     assert one.users.tolist() != two.users.tolist()
     assert one.negatives.tolist() != two.negatives.tolist()
     assert one.users.tolist() != train.users.tolist()
+
+
+@pytest.mark.parametrize("n_seen", [1, 31, 32, 33, 64, 65, 200, 298, 299])
+def test_a_negative_is_the_free_item_at_the_place_that_is_drawn_in_lists_of_any_length(n_seen: int) -> None:
+    rng = np.random.default_rng(n_seen)
+    seen = rng.choice(300, n_seen, replace=False)
+    train = Interactions.from_rows(np.zeros(n_seen, np.int64), seen, 1, 300)
+    free = np.setdiff1d(np.arange(300), seen)
+    for turn in range(5):
+        found = draw_negatives(train, turn, "x")
+        with np.errstate(over="ignore"):
+            bits = [
+                draws.mix.py_func(np.uint64(number(turn, "x")) + np.uint64(row) * draws._STEP) for row in range(n_seen)
+            ]
+        places = [int(float(int(value) >> 11) / 2**53 * len(free)) for value in bits]
+        assert found.tolist() == free[places].tolist()
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 301])
+def test_two_threads_draw_the_same_epoch(n_rows: int) -> None:
+    rng = np.random.default_rng(0)
+    train = Interactions.from_rows(rng.integers(9, size=n_rows), rng.integers(50, size=n_rows), 9, 50)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            found.append(epoch_triplets(train, 3, 4))
+        finally:
+            torch.set_num_threads(before)
+    for name in ("users", "positives", "negatives"):
+        assert (getattr(found[0], name) == getattr(found[1], name)).all()
