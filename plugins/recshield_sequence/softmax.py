@@ -12,6 +12,11 @@ from torch.autograd.function import once_differentiable
 _SCORES, _SCORES_ELSEWHERE = 2**20, 2**26
 
 
+#: Differences to the largest score below which an item counts for nothing: what it adds is 2e-35 of the whole at most,
+#: and numbers much below that are denormal, which processors take a hundred times as long for.
+_LEAST, _NOTHING = -80.0, 1.9e-35
+
+
 class _LogSumExp(torch.autograd.Function):
     """Weighted sum of log-sum-exp; its gradients are made in the forward pass, while the scores are at hand."""
 
@@ -29,7 +34,8 @@ class _LogSumExp(torch.autograd.Function):
             some, share = states[part], weights[part]
             scores = torch.mm(some, table.T, out=room[: len(some)])
             largest = scores.amax(dim=1, keepdim=True)
-            whole = scores.sub_(largest).exp_().sum(dim=1, keepdim=True)
+            scores.sub_(largest).clamp_(min=_LEAST).exp_()
+            whole = torch.nn.functional.threshold_(scores, _NOTHING, 0.0).sum(dim=1, keepdim=True)
             total += share @ (whole.log() + largest)[:, 0]
             scale = share[:, None] / whole
             if of_states is not None:

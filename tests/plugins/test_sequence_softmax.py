@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -45,3 +47,30 @@ def test_one_gradient_alone_is_the_same(which: int) -> None:
 def test_no_rows_cost_nothing() -> None:
     _, table, _ = drawn()
     assert weighted_logsumexp(torch.empty(0, 5), table, torch.empty(0)).item() == 0
+
+
+@pytest.mark.parametrize("spread", [1.0, 30.0, 300.0])
+def test_scores_far_apart_give_the_sum_and_the_gradients_of_double_precision(spread: float) -> None:
+    rng = torch.Generator().manual_seed(4)
+    states, table = torch.randn((9, 16), generator=rng), torch.randn((400, 16), generator=rng) * spread / 4
+    weights = torch.rand(9, generator=rng)
+    leaves = [held.clone().requires_grad_() for held in (states, table)]
+    found = weighted_logsumexp(leaves[0], leaves[1], weights)
+    found.backward()
+    exact = [held.double().requires_grad_() for held in (states, table)]
+    wanted = (weights.double() * (exact[0] @ exact[1].T).logsumexp(dim=1)).sum()
+    wanted.backward()
+    assert float(found.detach()) == pytest.approx(float(wanted.detach()), rel=1e-6)
+    for leaf, one in zip(leaves, exact, strict=True):
+        assert leaf.grad is not None
+        assert one.grad is not None
+        assert (leaf.grad - one.grad).abs().max() < 1e-4 * one.grad.abs().max()
+
+
+def test_items_far_below_the_best_count_for_nothing_and_leave_no_denormal_number() -> None:
+    table = torch.tensor([[0.0], [-79.0], [-81.0], [-95.0], [-200.0]], requires_grad=True)
+    weighted_logsumexp(torch.ones(1, 1), table, torch.ones(1)).backward()
+    assert table.grad is not None
+    assert table.grad[0].item() == 1.0
+    assert table.grad[1].item() == pytest.approx(math.exp(-79), rel=1e-4)
+    assert table.grad[2:].tolist() == [[0.0], [0.0], [0.0]]
