@@ -22,13 +22,12 @@ from spine import seconds
 
 from recshield.core.interfaces import Access, Goal, Objective
 from recshield.core.seeds import generator
-from recshield.core.settings import DEVICE_RANKING_USERS
 from recshield.core.surfaces import Budget
 from recshield.data.catalogue import resolve
 from recshield.data.interactions import DataInfo, Interactions
 from recshield.data.splits import Split
 from recshield.data.visual import IMAGES, Visual
-from recshield.evaluation.ranking import Extras, rank
+from recshield.evaluation.ranking import Extras, device_users, rank
 from recshield.matrix.victims import TrainedVictim, degrade_pairs
 from recshield.matrix.visuals import extract
 from recshield.training import Adversarial, ModelLoss
@@ -87,7 +86,7 @@ def ranking(split: Split, device: torch.device, repeats: int) -> Found:
     users = model.user.detach()[torch.from_numpy(test.users.astype(np.int64)).to(device)]
 
     def bare() -> None:
-        for part in users.split(DEVICE_RANKING_USERS):
+        for part in users.split(device_users(train.n_items)):
             part @ model.item.T
 
     works = {

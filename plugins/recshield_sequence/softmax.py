@@ -35,7 +35,7 @@ class _LogSumExp(torch.autograd.Function):
             scores = torch.mm(some, table.T, out=room[: len(some)])
             largest = scores.amax(dim=1, keepdim=True)
             scores.sub_(largest).clamp_(min=_LEAST).exp_()
-            whole = torch.nn.functional.threshold_(scores, _NOTHING, 0.0).sum(dim=1, keepdim=True)
+            whole = torch.nn.functional.threshold(scores, _NOTHING, 0.0, inplace=True).sum(dim=1, keepdim=True)
             total += share @ (whole.log() + largest)[:, 0]
             scale = share[:, None] / whole
             if of_states is not None:

@@ -22,6 +22,9 @@ def trusted(
         device: not the CPU; kernels are for CUDA devices alone.
         difference: runs something small with them on the device, and returns how far that is from the CPU's result.
         tolerance: largest difference that is allowed.
+
+    Raises:
+        OutOfMemoryError: the device is full.
     """
     if device.type != "cuda":
         return False
@@ -43,6 +46,8 @@ def _fault(device: torch.device, difference: Callable[[torch.device], float], to
     """Return why kernels cannot be used, or nothing."""
     try:
         found = difference(device)
+    except torch.cuda.OutOfMemoryError:  # says nothing of the kernels, and would meet what comes next
+        raise
     except Exception as error:  # a compiler of any version, on any device: whatever it is, there is another way
         said = str(error).strip().splitlines()
         return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

@@ -214,9 +214,11 @@ def rank_on_device(
                 from recshield.evaluation.sampling import draw_candidates  # loads the compiler
 
                 drawn = draw_candidates(train, test, max(extras.samples), extras.data_seed, start, start + chunk)
-                on_device = torch.from_numpy(drawn.astype(np.int64)).to(device)
+                sent = torch.from_numpy(drawn.astype(np.int64))
+                there = (sent.pin_memory() if device.type == "cuda" else sent).to(device, non_blocking=True)
                 for n in extras.samples:
-                    keep(f"sampled {n}", one.among(on_device[:, :n]).int())
+                    keep(f"sampled {n}", one.among(there[:, :n]).int())
+            del one, scores  # before the next ones are made
     return _as_ranks({name: torch.cat(parts).cpu().numpy() for name, parts in columns.items()}, held, is_hashed, extras)
 
 

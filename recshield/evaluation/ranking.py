@@ -157,8 +157,8 @@ def rank(
     if device is not None and device.type != "cpu":
         from recshield.evaluation.on_device import rank_on_device  # needs what stands here
 
-        many = min(DEVICE_RANKING_USERS, DEVICE_RANKING_SCORES // max(train.n_items, 1))
-        return rank_on_device(score, train, test, device, is_hashed, extras, max(chunk, many))
+        many = device_users(train.n_items) if chunk == RANKING_USERS else chunk
+        return rank_on_device(score, train, test, device, is_hashed, extras, many)
     from recshield.evaluation.counting import count_ranks  # loads the compiler
     from recshield.evaluation.lists import fill_lists
 
@@ -199,6 +199,11 @@ def rank(
     hashed = digest.hexdigest() if is_hashed else ""
     kept = lists if extras.list_length else None
     return Ranks(test.users, test.indptr, test.items, ranks, candidates, hashed, kept, sampled, None, within)
+
+
+def device_users(n_items: int) -> int:
+    """Return how many users are scored at once on a GPU."""
+    return max(1, min(DEVICE_RANKING_USERS, DEVICE_RANKING_SCORES // max(n_items, 1)))
 
 
 def hash_weights(n_items: int) -> NDArray[np.uint64]:

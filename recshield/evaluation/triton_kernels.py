@@ -38,5 +38,6 @@ def count(scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         Two (B,) int32 tensors.
     """
     above, bad = (torch.empty(len(scores), dtype=torch.int32, device=scores.device) for _ in range(2))
-    _count[(len(scores),)](scores, own, above, bad, scores.shape[1], block=_BLOCK, enable_fp_fusion=True)
+    with torch.cuda.device_of(scores):
+        _count[(len(scores),)](scores, own, above, bad, scores.shape[1], block=_BLOCK, enable_fp_fusion=True)
     return above, bad

@@ -35,15 +35,16 @@ def mark(device: str) -> Any:
     if not device.startswith("cuda"):
         return None
     event = torch.cuda.Event(enable_timing=True)
-    event.record()
-    return event
+    event.record(torch.cuda.current_stream(device))
+    return event, device
 
 
 def milliseconds(since: Any) -> float | None:
     """Return the milliseconds of the device since a mark, when all its work up to now is done; None without one."""
     if since is None:
         return None
+    start, device = since
     end = torch.cuda.Event(enable_timing=True)
-    end.record()
+    end.record(torch.cuda.current_stream(device))
     end.synchronize()
-    return float(since.elapsed_time(end))
+    return float(start.elapsed_time(end))

@@ -3,6 +3,8 @@
 A batch reads 3 x `batch` rows: read `role` x batch + t is that of triplet t as user, positive or negative item. Sorted
 by row, equal reads stand together; the first of them, the head, owns the row: it adds up the gradients of all in their
 sorted order, so that the sum is the same every time, and updates the row. One kernel runs behind the other.
+
+Which batch it is: `start` on the device, plus `ahead`. So launches can be recorded once and replayed for later batches.
 """
 
 from __future__ import annotations
@@ -11,17 +13,27 @@ import triton
 import triton.language as tl
 
 
-@triton.jit(do_not_specialize=["turn", "n_triplets"])
+@triton.jit(do_not_specialize=["ahead", "n_triplets"])
 def read_rows(
-    user_table, item_table, triplets, rows, slopes, turn, n_triplets, n_places, width, batch, block: tl.constexpr
+    user_table,
+    item_table,
+    triplets,
+    rows,
+    slopes,
+    start,
+    ahead,
+    n_triplets,
+    n_places,
+    width,
+    batch,
+    block: tl.constexpr,
 ):
     """Copy the rows of one triplet to `rows` (3, batch, width), and write minus its BPR loss's derivative.
 
-    `turn` is the number of the batch, `triplets` (3, n_places) users, positives and negatives. A triplet beyond the
-    last one has a slope of 0.
+    `triplets` (3, n_places) are users, positives and negatives. A triplet beyond the last one has a slope of 0.
     """
-    spot = tl.program_id(0)
-    place = turn * batch + spot
+    spot = tl.program_id(0).to(tl.int64)
+    place = (tl.load(start) + ahead) * batch + spot
     is_there = place < n_triplets
     columns = tl.arange(0, block)
     inside = columns < tl.where(is_there, width, 0)
@@ -38,20 +50,21 @@ def read_rows(
     tl.store(slopes + spot, tl.where(is_there, 1.0 / (1.0 + tl.exp(margin)), 0.0))
 
 
-@triton.jit(do_not_specialize=["turn", "n_triplets"])
-def read_moved(moved, all_heads, rows, slopes, turn, n_triplets, width, batch, block: tl.constexpr):
+@triton.jit(do_not_specialize=["ahead", "n_triplets"])
+def read_moved(moved, all_heads, rows, slopes, start, ahead, n_triplets, width, batch, block: tl.constexpr):
     """Do as `read_rows` with the perturbed rows, each of which stands at the place of its head.
 
     `all_heads` (n_batches, 3, batch) is the place of the head of each read.
     """
-    spot = tl.program_id(0)
+    spot = tl.program_id(0).to(tl.int64)
+    turn = tl.load(start) + ahead
     is_there = turn * batch + spot < n_triplets
     heads = all_heads + turn * 3 * batch
     columns = tl.arange(0, block)
     inside = columns < tl.where(is_there, width, 0)
-    user = tl.load(heads + spot)
-    liked = tl.load(heads + batch + spot)
-    other = tl.load(heads + 2 * batch + spot)
+    user = tl.load(heads + spot).to(tl.int64)
+    liked = tl.load(heads + batch + spot).to(tl.int64)
+    other = tl.load(heads + 2 * batch + spot).to(tl.int64)
     vector = tl.load(moved + user * width + columns, mask=inside, other=0.0)
     above = tl.load(moved + liked * width + columns, mask=inside, other=0.0)
     below = tl.load(moved + other * width + columns, mask=inside, other=0.0)
@@ -67,7 +80,7 @@ def _added_up(rows, slopes, order, place, stop, width, batch, columns, inside):
     """Return the gradient of the summed BPR loss (He et al. 2018, Eq. 13 and 14) at the row that these reads are of."""
     total = tl.zeros_like(columns).to(tl.float32)
     for one in range(place, stop):
-        read = tl.load(order + one)
+        read = tl.load(order + one).to(tl.int64)
         spot = read % batch
         slope = tl.load(slopes + spot)
         if read < batch:
@@ -80,7 +93,7 @@ def _added_up(rows, slopes, order, place, stop, width, batch, columns, inside):
     return total
 
 
-@triton.jit(do_not_specialize=["turn"])
+@triton.jit(do_not_specialize=["ahead"])
 def move_rows(
     rows,
     slopes,
@@ -93,7 +106,8 @@ def move_rows(
     n_users,
     width,
     batch,
-    turn,
+    start,
+    ahead,
     block: tl.constexpr,
 ):
     """Write a head's gradient, and its row moved by eps along it (Eq. 8 and 15); a row with a zero gradient stays.
@@ -102,10 +116,11 @@ def move_rows(
     users; what lies behind both is none), `all_stops` the place behind the last equal read at a head and 0 elsewhere.
     `eps` is that of users and that of items.
     """
+    turn = tl.load(start) + ahead
     order = all_order + turn * 3 * batch
     stops = all_stops + turn * 3 * batch
     keys = all_keys + turn * 3 * batch
-    place = tl.program_id(0)
+    place = tl.program_id(0).to(tl.int64)
     stop = tl.load(stops + place)
     if stop > place:
         columns = tl.arange(0, block)
@@ -117,11 +132,11 @@ def move_rows(
         largest = tl.max(tl.abs(total), axis=0)
         scaled = total / tl.where(largest > 0, largest, 1.0)
         length = tl.sqrt(tl.sum(scaled * scaled, axis=0))
-        row = tl.load(rows + tl.load(order + place) * width + columns, mask=inside, other=0.0)
+        row = tl.load(rows + tl.load(order + place).to(tl.int64) * width + columns, mask=inside, other=0.0)
         tl.store(moved + place * width + columns, row + size * scaled / tl.where(length > 0, length, 1.0), mask=inside)
 
 
-@triton.jit(do_not_specialize=["turn"])
+@triton.jit(do_not_specialize=["ahead"])
 def update_rows(
     user_table,
     item_table,
@@ -136,7 +151,8 @@ def update_rows(
     n_users,
     width,
     batch,
-    turn,
+    start,
+    ahead,
     rate,
     l2,
     clean,
@@ -149,10 +165,11 @@ def update_rows(
     With a term, `rows` are the perturbed ones, and `clean` times the gradient that was kept is added to `weight` times
     theirs.
     """
+    turn = tl.load(start) + ahead
     order = all_order + turn * 3 * batch
     stops = all_stops + turn * 3 * batch
     keys = all_keys + turn * 3 * batch
-    place = tl.program_id(0)
+    place = tl.program_id(0).to(tl.int64)
     stop = tl.load(stops + place)
     if stop > place:
         columns = tl.arange(0, block)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
 import subprocess
 import sys
 import textwrap
@@ -131,6 +133,25 @@ def test_what_is_laid_out_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch)
     assert gap(trained(SETTINGS["APR"], 8, 8), whole) == 0
 
 
+@pytest.mark.parametrize("recorded", [1, 2, 3, 4])
+def test_what_is_recorded_is_replayed_for_later_batches(recorded: int):
+    held, train = [torch.from_numpy(table).to(HERE) for table in tables(8)], interactions()
+    trainer = DeviceTrainer(held[0], held[1], len(train), 8, 0.05, 0.1, **SETTINGS["APR"])  # type: ignore[arg-type]
+
+    class Replaying:
+        def replay(self) -> None:
+            trainer._pass(recorded)
+            trainer._start.add_(recorded)
+
+    trainer._graph, trainer._n_recorded = Replaying(), recorded  # type: ignore[assignment]
+    trainer.epoch(Sampler(train, HERE).epoch(0))
+    plain = [torch.from_numpy(table).to(HERE) for table in tables(8)]
+    DeviceTrainer(plain[0], plain[1], len(train), 8, 0.05, 0.1, **SETTINGS["APR"]).epoch(  # type: ignore[arg-type]
+        Sampler(train, HERE).epoch(0)
+    )
+    assert gap([table.cpu() for table in held], [table.cpu() for table in plain]) == 0
+
+
 def test_rows_without_a_gradient_stay_and_nothing_becomes_nan():
     held = [torch.zeros((USERS, 4), device=HERE), torch.zeros((ITEMS, 4), device=HERE)]
     train = interactions()
@@ -143,7 +164,7 @@ def test_the_host_waits_for_nothing_in_an_epoch():
     held, train = [torch.from_numpy(table).to(HERE) for table in tables(8)], interactions()
     trainer = DeviceTrainer(held[0], held[1], len(train), 8, 0.05, 0.1, eps_user=0.5, eps_item=0.5, weight=1.0)
     sampler = Sampler(train, HERE)
-    trainer._pass = lambda: None  # type: ignore[method-assign]  # kernels are launched, and wait for nobody
+    trainer._pass = lambda _count: None  # type: ignore[method-assign]  # kernels are launched, and wait for nobody
     assert waits_of(lambda: trainer.epoch(sampler.epoch(0))) == []
 
 
@@ -153,10 +174,10 @@ def dataset() -> Dataset:
     return Dataset("toy", train, nothing, "none")
 
 
-def fitted(goal: ModelLoss | Adversarial, **settings: object) -> MF:
+def fitted(goal: ModelLoss | Adversarial, place: torch.device = HERE, **settings: object) -> MF:
     data = dataset()
     config = MFConfig(dims=4, std=0.5, batch=8, epochs=2, **settings)  # type: ignore[arg-type]
-    made = MF(DataInfo("toy", USERS, ITEMS, len(data.train)), config, generator(3, "start"))
+    made = MF(DataInfo("toy", USERS, ITEMS, len(data.train)), config, generator(3, "start")).to(place)
     made.fit(data, goal, generator(4, "fit"))
     return made
 
@@ -166,7 +187,7 @@ APR = Adversarial(ModelLoss(), "factors", Budget("l2", 0.3), 1.0, schedule="line
 
 @pytest.mark.parametrize("goal", [ModelLoss(), APR])
 def test_matrix_factorisation_trains_on_a_device_as_on_the_cpu(goal: Adversarial, monkeypatch: pytest.MonkeyPatch):
-    wanted, made = fitted(goal), []
+    wanted, made = fitted(goal, torch.device("cpu")), []
 
     class Noted(DeviceTrainer):
         def __post_init__(self) -> None:
@@ -178,6 +199,7 @@ def test_matrix_factorisation_trains_on_a_device_as_on_the_cpu(goal: Adversarial
     monkeypatch.setattr(on_device, "DeviceTrainer", Noted)
     found = fitted(goal)
     assert len(made) == 1
+    found.cpu()
     assert gap([found.user.detach(), found.item.detach()], [wanted.user.detach(), wanted.item.detach()]) < 1e-5
 
 
@@ -195,7 +217,7 @@ def test_what_the_kernels_do_not_do_trains_the_generic_way(monkeypatch: pytest.M
 
 
 def test_a_small_training_tells_whether_a_device_computes_what_it_should():
-    assert on_device.difference(HERE) < 1e-6
+    assert on_device.difference(HERE) < 1e-5
 
 
 def test_kernels_that_compute_something_else_are_left_out_with_one_warning(monkeypatch: pytest.MonkeyPatch):
@@ -231,12 +253,13 @@ COMPILE = """
     WHOLE = "triplets all_heads all_order all_stops all_keys above bad".split()
     SHARES = "rate l2 clean weight".split()
 
-    def compiled(kernel, capability, **constants):
+    def compiled(kernel, capability, warps=1, **constants):
         kinds = dict.fromkeys(TABLES, "*fp32") | dict.fromkeys(WHOLE, "*i32") | dict.fromkeys(SHARES, "fp32")
         names = kernel.arg_names
+        kinds["start"] = "*i64"
         signature = {name: "constexpr" if name in constants else kinds.get(name, "i32") for name in names}
         source = ASTSource(kernel, signature, constexprs={(names.index(name),): value for name, value in constants.items()})
-        return triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 1})
+        return triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
 
     for capability in (80, 90):
         for width in (8, 64, 128):
@@ -244,12 +267,16 @@ COMPILE = """
                 assert compiled(kernel, capability, block=width).asm["cubin"]
             for has_term in (True, False):
                 assert compiled(training.update_rows, capability, block=width, has_term=has_term).asm["cubin"]
-        assert compiled(evaluation._count, capability, block=1024).asm["cubin"]
+        assert compiled(evaluation._count, capability, 4, block=1024).asm["cubin"]
     print("compiled")
 """
 
 
+COMPILER = inspect.signature(importlib.import_module("triton.compiler").ASTSource).parameters
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton compiles on Linux")
+@pytest.mark.skipif("constexprs" not in COMPILER, reason="this Triton is asked to compile in another way")
 def test_the_kernels_compile_for_gpus_that_are_not_here(tmp_path):
     environment = {"TRITON_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     done = subprocess.run(
