@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from recshield.core.compiled import kernel
+from recshield.core.compiled import EXACT, kernel
 from recshield.core.lowlevel import wide
 from recshield.data.interactions import Interactions
 
 #: Every which item is looked at to guess a threshold for the lists.
 _STRIDE = 8
+
+
+@numba.njit(**EXACT)
+def _reaching(
+    line: NDArray[np.float32], least: np.float32, is_over: NDArray[np.bool_], found: NDArray[np.int32]
+) -> int:
+    """Write the items whose score is at least the threshold, and return how many; `is_over` is room in whole words."""
+    wide()
+    for item in range(len(line)):
+        is_over[item] = line[item] >= least
+    words, count = is_over.view(np.uint64), 0  # eight at a time
+    for word in range(len(words)):
+        if words[word]:
+            for item in range(8 * word, min(8 * word + 8, len(line))):
+                if is_over[item]:
+                    found[count] = item
+                    count += 1
+    return count
 
 
 @kernel(reorder=False)
@@ -37,7 +56,7 @@ def _fill_lists(
     bits = line.view(np.uint32)
     keys = np.empty(n_items, np.uint64)
     is_over = np.zeros((n_items + 7) // 8 * 8, np.bool_)
-    words = is_over.view(np.uint64)  # eight at a time
+    found = np.empty(n_items, np.int32)
     lowest = np.float32(-np.inf)
     for row in range(scores.shape[0]):
         for item in range(n_items):
@@ -54,24 +73,23 @@ def _fill_lists(
                     best[place - 1] = best[place]
                     place += 1
                 best[place - 1] = line[item]
-        least, n_held = best[0], 0
-        for _ in range(2):
-            n_held, n_equal = 0, 0
-            for item in range(n_items):
-                is_over[item] = line[item] >= least
-            for word in range(len(words)):
-                start = 8 * word
-                for item in range(start, min(start + 8, n_items) if words[word] else start):
-                    is_equal = line[item] == least
-                    # Of those at the threshold, the K smallest ids are enough; masked items never count.
-                    if line[item] > least or (is_equal and n_equal < k and least > lowest):
-                        turn = np.uint32(0xFFFFFFFF) if bits[item] >> np.uint32(31) else np.uint32(0x80000000)
-                        keys[n_held] = (np.uint64(bits[item] ^ turn) << np.uint64(32)) | np.uint64(0xFFFFFFFF - item)
-                        n_held += 1
-                        n_equal += is_equal
-            if n_held >= k:
-                break
+        least = best[0]
+        n_found = _reaching(line, least, is_over, found)
+        if n_found < k and least > lowest:
             least = lowest
+            n_found = _reaching(line, least, is_over, found)
+        n_held = n_equal = 0
+        for place in range(n_found):
+            item = found[place]
+            value = line[item]
+            if value == least:
+                # Of those at the threshold, the K smallest ids are enough; masked items never count.
+                n_equal += 1
+                if n_equal > k or value == lowest:
+                    continue
+            turn = np.uint32(0xFFFFFFFF) if bits[item] >> np.uint32(31) else np.uint32(0x80000000)
+            keys[n_held] = (np.uint64(bits[item] ^ turn) << np.uint64(32)) | np.uint64(0xFFFFFFFF - item)
+            n_held += 1
         keys[:n_held].sort()
         for place in range(k):
             key = keys[max(n_held - 1 - place, 0)] & np.uint64(0xFFFFFFFF)

@@ -19,6 +19,8 @@ from recshield.data.interactions import HeldOut, Interactions
 from recshield.evaluation.background import Background
 
 _HASH_SEED = 0x5EED
+#: Users whose scores a processor's second cache holds, as a rule.
+_NEAR = 16
 
 
 @dataclass(frozen=True)
@@ -175,16 +177,20 @@ def rank(
             asked = torch.from_numpy(users.astype(np.int64)).to(device or torch.device("cpu"))
             scores = _as_array(score(asked), len(users), train.n_items)
             indptr = test.indptr[start : start + chunk + 1]
-            bad = count_ranks(scores, users, indptr, test.items, *train.members, ranks, candidates)
-            if bad >= 0:
-                raise not_finite(int(users[bad]))
+            # Where lists are wanted, of a few users at a time: their scores are still near when they are read again.
+            near = _NEAR if extras.list_length else len(users)
+            for first in range(0, len(users), near):
+                few = slice(first, first + near)
+                part = scores[few], users[few], indptr[first : first + near + 1], test.items
+                bad = count_ranks(*part, *train.members, ranks, candidates)
+                if bad >= 0:
+                    raise not_finite(int(users[first + bad]))
+                if extras.list_length:
+                    fill_lists(*part, train, lists[start + first : start + first + len(part[1])])
             if is_hashed:
                 rows = np.empty(len(users), np.uint64)
                 _hash_rows(scores.view(np.uint32), weights, rows)
                 digest.update(rows.tobytes())
-            if extras.list_length:
-                own = lists[start : start + chunk]
-                fill_lists(scores, users, indptr, test.items, train, own)
             if within is not None:
                 from recshield.evaluation.within import count_within  # loads the compiler
 
