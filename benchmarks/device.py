@@ -20,6 +20,7 @@ import torch
 from pixels import random_images
 from spine import seconds
 
+from recshield.core.extractors import Extractor
 from recshield.core.interfaces import Access, Goal, Objective
 from recshield.core.seeds import generator
 from recshield.core.surfaces import Budget
@@ -123,12 +124,12 @@ def images(count: int, size: tuple[int, int], device: torch.device, kind: str) -
         held = random_images(count, size, Path(folder))
         if kind == "resnet50":
             config = ResNet50Config(weights="train", resize=0, crop=0)
-            network: torch.nn.Module = ResNet50(size, 20, config, generator(0, "start"))
+            network: Extractor = ResNet50(size, 20, config, generator(0, "start"))
         else:
             network = SmallCNN(size, 20, SmallCNNConfig(), generator(0, "start"))
         network = network.to(device).eval().requires_grad_(False)
-        raw = extract(network, held, device).cpu()  # type: ignore[arg-type]
-        visual = Visual(held, network, raw / raw.abs().max(), float(raw.abs().max()))  # type: ignore[arg-type]
+        raw = extract(network, held, device).cpu()
+        visual = Visual(held, network, raw / raw.abs().max(), float(raw.abs().max()))
         rng = np.random.default_rng(1)
         rows = rng.integers(500, size=60_000), rng.integers(count, size=60_000)
         train = Interactions.from_rows(*rows, 500, count)

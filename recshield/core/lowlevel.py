@@ -62,8 +62,7 @@ def prefetch(typing: Any, array: Any, place: Any) -> Any:  # noqa: ARG001
 def wide(typing: Any) -> Any:  # noqa: ARG001
     """Let the loops of a kernel use the widest registers of the processor.
 
-    LLVM takes half of them on Intel's, for the sake of code beside the loops. What is added up in which order follows
-    their width, so that this also makes sums the same on all that have AVX-512.
+    LLVM takes half of them on Intel's, for the sake of code beside the loops.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001

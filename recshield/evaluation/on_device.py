@@ -72,6 +72,7 @@ def _is_finite(scores: Tensor) -> Tensor:
 
 
 def _at_least(scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Do as `at_least` with plain operations."""
     return (scores >= own[:, None]).sum(dim=1), _is_finite(scores)
 
 
@@ -189,7 +190,7 @@ def rank_on_device(
     """
     held = _Held(device, train, test)
     users = torch.from_numpy(test.users.astype(np.int64)).to(device)
-    weights = torch.from_numpy(hash_weights(train.n_items).view(np.int64)).to(device)
+    weights = torch.from_numpy(hash_weights(train.n_items if is_hashed else 0).view(np.int64)).to(device)
     columns: dict[str, list[Tensor]] = {}
 
     def keep(name: str, part: Tensor) -> None:

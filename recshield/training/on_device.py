@@ -1,4 +1,4 @@
-"""Matrix factorisation with BPR on a GPU: tables, draws and updates stay there, and an epoch is one launch.
+"""Matrix factorisation with BPR on a GPU: tables, draws and updates stay there, and an epoch is a few launches.
 
 The arithmetic is that of `kernels.FactorTrainer` up to float rounding, from the same triplets in the same order.
 """
@@ -71,9 +71,6 @@ class Sampler:
         self._n_free = put(held.n_items - np.diff(indptr))[self._users]
         self._names = None if train.negatives is None else put(train.negatives.astype(np.int64))
         self._counters = torch.arange(self._n_rows, device=device) * _signed(_STEP)
-
-    def __len__(self) -> int:
-        return self._n_rows
 
     def negatives(self, seed: int) -> Tensor:
         """Return (n_rows,) int64 items as `draw_negatives` draws them."""

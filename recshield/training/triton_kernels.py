@@ -13,6 +13,16 @@ import triton
 import triton.language as tl
 
 
+@triton.jit
+def _keep(rows, slopes, spot, is_there, vector, above, below, width, batch, columns, inside):
+    """Write the rows of one triplet, and minus its BPR loss's derivative in the score difference; 0 behind the last."""
+    tl.store(rows + spot * width + columns, vector, mask=inside)
+    tl.store(rows + (batch + spot) * width + columns, above, mask=inside)
+    tl.store(rows + (2 * batch + spot) * width + columns, below, mask=inside)
+    margin = tl.sum(vector * (above - below), axis=0)
+    tl.store(slopes + spot, tl.where(is_there, 1.0 / (1.0 + tl.exp(margin)), 0.0))
+
+
 @triton.jit(do_not_specialize=["ahead", "n_triplets"])
 def read_rows(
     user_table,
@@ -43,11 +53,7 @@ def read_rows(
     vector = tl.load(user_table + user * width + columns, mask=inside, other=0.0)
     above = tl.load(item_table + liked * width + columns, mask=inside, other=0.0)
     below = tl.load(item_table + other * width + columns, mask=inside, other=0.0)
-    tl.store(rows + spot * width + columns, vector, mask=inside)
-    tl.store(rows + (batch + spot) * width + columns, above, mask=inside)
-    tl.store(rows + (2 * batch + spot) * width + columns, below, mask=inside)
-    margin = tl.sum(vector * (above - below), axis=0)
-    tl.store(slopes + spot, tl.where(is_there, 1.0 / (1.0 + tl.exp(margin)), 0.0))
+    _keep(rows, slopes, spot, is_there, vector, above, below, width, batch, columns, inside)
 
 
 @triton.jit(do_not_specialize=["ahead", "n_triplets"])
@@ -68,11 +74,7 @@ def read_moved(moved, all_heads, rows, slopes, start, ahead, n_triplets, width, 
     vector = tl.load(moved + user * width + columns, mask=inside, other=0.0)
     above = tl.load(moved + liked * width + columns, mask=inside, other=0.0)
     below = tl.load(moved + other * width + columns, mask=inside, other=0.0)
-    tl.store(rows + spot * width + columns, vector, mask=inside)
-    tl.store(rows + (batch + spot) * width + columns, above, mask=inside)
-    tl.store(rows + (2 * batch + spot) * width + columns, below, mask=inside)
-    margin = tl.sum(vector * (above - below), axis=0)
-    tl.store(slopes + spot, tl.where(is_there, 1.0 / (1.0 + tl.exp(margin)), 0.0))
+    _keep(rows, slopes, spot, is_there, vector, above, below, width, batch, columns, inside)
 
 
 @triton.jit
