@@ -82,7 +82,7 @@ def ranking(split: Split, device: torch.device, repeats: int) -> Found:
     """Time ranks and lists beside the bare product of the same shapes, and count ranks that differ from the CPU's."""
     train, test = split.dataset.train, split.test
     model = MF(split.dataset.info, MFConfig(std=1.0), generator(0, "start")).requires_grad_(False)
-    on_cpu = rank(model.score, train, test).ranks
+    on_cpu = rank(model.scoring(), train, test).ranks
     model.to(device)
     users = model.user.detach()[torch.from_numpy(test.users.astype(np.int64)).to(device)]
 
@@ -92,15 +92,15 @@ def ranking(split: Split, device: torch.device, repeats: int) -> Found:
 
     works = {
         "bare product": bare,
-        "ranks": lambda: rank(model.score, train, test, device=device),
-        "ranks and lists of 100": lambda: rank(model.score, train, test, device=device, extras=Extras(100)),
+        "ranks": lambda: rank(model.scoring(), train, test, device=device),
+        "ranks and lists of 100": lambda: rank(model.scoring(), train, test, device=device, extras=Extras(100)),
     }
     taken: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats + 1):
         for name, work in works.items():
             taken[name].append(waited(work, device))
     found = {name: float(np.median(values[1:])) for name, values in taken.items()}
-    there = rank(model.score, train, test, device=device).ranks
+    there = rank(model.scoring(), train, test, device=device).ranks
     return found | {"share of ranks that differ from the CPU's": float((there != on_cpu).mean())}
 
 

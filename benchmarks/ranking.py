@@ -55,8 +55,8 @@ def measured(train: Interactions, test: HeldOut, repeats: int) -> dict[str, floa
     return interleaved(
         repeats,
         bare=bare,
-        ranks=lambda: rank(model.score, train, test),
-        lists=lambda: rank(model.score, train, test, extras=Extras(list_length=LIST_LENGTH)),
+        ranks=lambda: rank(model.scoring(), train, test),
+        lists=lambda: rank(model.scoring(), train, test, extras=Extras(list_length=LIST_LENGTH)),
     )
 
 
@@ -70,7 +70,7 @@ def peak(n_users: int) -> int:
     """Return how many bytes a ranking of generated users holds at most, beyond what was there before it."""
     train, test = grown(n_users, 23_715)
     model = model_of(train)
-    rank(model.score, train, HeldOut.from_rows(np.arange(CHUNK), np.arange(CHUNK)))  # compiles
+    rank(model.scoring(), train, HeldOut.from_rows(np.arange(CHUNK), np.arange(CHUNK)))  # compiles
     most, is_done = _resident(), threading.Event()
     before = most
 
@@ -81,7 +81,7 @@ def peak(n_users: int) -> int:
 
     watching = threading.Thread(target=look)
     watching.start()
-    rank(model.score, train, test, extras=Extras(list_length=LIST_LENGTH))
+    rank(model.scoring(), train, test, extras=Extras(list_length=LIST_LENGTH))
     is_done.set()
     watching.join()
     return most - before

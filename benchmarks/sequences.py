@@ -105,7 +105,7 @@ def serving(split: Split) -> dict[str, float]:
     delta["sequence"][0] = 1e-3  # the gradient at zero is kept from the first time on
 
     def ranking() -> float:
-        rank(model.score, train, split.test)
+        rank(model.scoring(), train, split.test)
         return 1.0
 
     def gradient() -> float:

@@ -103,7 +103,7 @@ def ranking(split: Split, repeats: int) -> dict[str, float]:
             part @ items.T
 
     def full() -> None:
-        rank(model.score, split.dataset.train, split.test)
+        rank(model.scoring(), split.dataset.train, split.test)
 
     return interleaved(repeats, bare_product=bare, full_ranking=full)
 

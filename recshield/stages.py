@@ -218,7 +218,7 @@ def _loaded(prepared: run.Prepared, data: Dataset, saved: SavedSystem) -> Recomm
 
 
 def _scorer(model: Recommender, view: View) -> Callable[[Tensor], Tensor]:
-    return lambda users: model.score(users, view)
+    return model.scoring(view)
 
 
 def _delta(held: SavedPerturbation, model: Recommender, context: Context) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ import torch
 from torch import Generator, Tensor
 
 from recshield.core.errors import BadData
-from recshield.core.interfaces import Batch, Objective, Recommender
+from recshield.core.factored import Factored, InnerProducts
+from recshield.core.interfaces import Batch, Objective
 from recshield.core.seeds import child
 from recshield.core.surfaces import CLEAN, View
 from recshield.data.interactions import DataInfo, Dataset
@@ -51,7 +52,7 @@ class LightGCNConfig:
         check_settings("lightgcn", self, least, ("std", "lr"), self.l2)
 
 
-class LightGCN(Recommender):
+class LightGCN(Factored):
     """LightGCN: scores are inner products of tables averaged over three steps of propagation along the training rows.
 
     The surfaces are the tables before propagation (layer 0), the model's only parameters, so a perturbed row moves all
@@ -129,10 +130,10 @@ class LightGCN(Recommender):
         self._served = (graph, (tables[0].clone(), tables[1].clone()), after)
         return after
 
-    def score(self, users: Tensor, view: View = CLEAN) -> Tensor:
-        """Return (B, n_items) inner products of the propagated tables (Eq. 5)."""
+    def products(self, view: View = CLEAN) -> InnerProducts:
+        """Return rows of the propagated tables (Eq. 5)."""
         user, item = self._propagated(view)
-        return user[users] @ item.T
+        return InnerProducts(lambda users: user[users], item)
 
     def margins(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return (B,) score differences."""

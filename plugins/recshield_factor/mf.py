@@ -10,7 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from recshield.core.errors import BadValue
-from recshield.core.interfaces import Batch, Objective, Recommender
+from recshield.core.factored import Factored, InnerProducts
+from recshield.core.interfaces import Batch, Objective
 from recshield.core.seeds import child
 from recshield.core.surfaces import CLEAN, Budget, Surface, View, covers
 from recshield.data.interactions import DataInfo, Dataset
@@ -86,7 +87,7 @@ def _nothing() -> None:
     """Write nothing: the result is where it should be."""
 
 
-class MF(Recommender):
+class MF(Factored):
     """Matrix factorisation with BPR: scores are inner products of user and item vectors.
 
     Source: Rendle et al. 2009 (BPR); He et al. 2018 (APR), Eq. 1 and 12 for the perturbed score.
@@ -121,10 +122,11 @@ class MF(Recommender):
             return super().values(surface)
         return self.user if surface == USER else self.item
 
-    def score(self, users: Tensor, view: View = CLEAN) -> Tensor:
-        """Return (B, n_items) inner products."""
-        vectors = view.read(self.surfaces[0], self.user[users], users)
-        return vectors @ view.read(self.surfaces[1], self.item).T
+    def products(self, view: View = CLEAN) -> InnerProducts:
+        """Return rows of the two tables."""
+        return InnerProducts(
+            lambda users: view.read(self.surfaces[0], self.user[users], users), view.read(self.surfaces[1], self.item)
+        )
 
     def margins(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return (B,) score differences (Eq. 12)."""

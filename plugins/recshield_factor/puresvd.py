@@ -14,7 +14,8 @@ from scipy.sparse.linalg import svds
 from torch import Generator, Tensor
 
 from recshield.core.errors import BadValue
-from recshield.core.interfaces import Batch, Objective, Recommender
+from recshield.core.factored import Factored, InnerProducts
+from recshield.core.interfaces import Batch, Objective
 from recshield.core.seeds import child
 from recshield.core.surfaces import CLEAN, View
 from recshield.data.interactions import DataInfo, Dataset
@@ -48,7 +49,7 @@ class PureSVDConfig:
         check_settings("puresvd", self, {"dims": 1, "batch": 1}, ("lr", "accumulator"), 0.0)
 
 
-class PureSVD(Recommender):
+class PureSVD(Factored):
     """PureSVD: scores are R Q Q', with Q the leading right singular vectors of the 0/1 matrix R of training rows.
 
     The tables are `factors.user` = R Q and `factors.item` = Q. Trained in closed form; a defense that goes on from the
@@ -75,10 +76,11 @@ class PureSVD(Recommender):
             return super().values(surface)
         return self.user if surface == USER else self.item
 
-    def score(self, users: Tensor, view: View = CLEAN) -> Tensor:
-        """Return (B, n_items) inner products (Eq. 6)."""
-        vectors = view.read(self.surfaces[0], self.user[users], users)
-        return vectors @ view.read(self.surfaces[1], self.item).T
+    def products(self, view: View = CLEAN) -> InnerProducts:
+        """Return rows of the two tables (Eq. 6)."""
+        return InnerProducts(
+            lambda users: view.read(self.surfaces[0], self.user[users], users), view.read(self.surfaces[1], self.item)
+        )
 
     def margins(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return (B,) score differences."""

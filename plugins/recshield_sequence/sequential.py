@@ -13,7 +13,8 @@ from torch import Generator, Tensor
 from torch.nn.functional import embedding, softplus
 
 from recshield.core.errors import BadData, BadValue
-from recshield.core.interfaces import Batch, Objective, Recommender
+from recshield.core.factored import Factored, InnerProducts
+from recshield.core.interfaces import Batch, Objective
 from recshield.core.seeds import child
 from recshield.core.settings import TOP_ITEMS
 from recshield.core.surfaces import CLEAN, Budget, Surface, View
@@ -75,7 +76,7 @@ def check_settings(model: str, config: SequenceConfig) -> None:
         raise BadValue(f"model '{model}': dropout is {config.dropout}; it is at least 0 and below 1")
 
 
-class Sequential(Recommender):
+class Sequential(Factored):
     """A model that encodes a user's history and scores items by inner products with the item table.
 
     The surface `sequence` has one vector per training row (occurrence), added to the item's vector where the row is
@@ -150,9 +151,9 @@ class Sequential(Recommender):
 
     # scores and losses
 
-    def score(self, users: Tensor, view: View = CLEAN) -> Tensor:
-        """Return (B, n_items) inner products; all zero for a user without a history."""
-        return self.last(users, view) @ view.read(self.table, self.item).T
+    def products(self, view: View = CLEAN) -> InnerProducts:
+        """Return what the last positions say, zeros for a user without a history, and the item table."""
+        return InnerProducts(lambda users: self.last(users, view), view.read(self.table, self.item))
 
     def margins(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return (B,) score differences, at the last position or where the batch says."""
@@ -262,7 +263,7 @@ class Sequential(Recommender):
 
     def _list_batches(self, train: Interactions) -> list[ListBatch]:
         known = np.flatnonzero(np.diff(train.indptr) > 0)
-        lists = first_items(self.score, train, TOP_ITEMS, self.item.device)
+        lists = first_items(self.scoring(), train, TOP_ITEMS, self.item.device)
         found = []
         for start in range(0, len(known), _LISTED_USERS):
             users = known[start : start + _LISTED_USERS]

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Generator, Tensor
 
-from recshield.core.interfaces import Batch, Objective, Recommender
+from recshield.core.factored import Factored, InnerProducts
+from recshield.core.interfaces import Batch, Objective
 from recshield.core.seeds import child, generator
 from recshield.core.surfaces import CLEAN, View
 from recshield.data.interactions import DataInfo, Dataset
@@ -18,7 +19,7 @@ from recshield_visual.products import ITEM, USER
 from recshield_visual.settings import DUIFConfig
 
 
-class DUIF(Recommender):
+class DUIF(Factored):
     """Features alone: scores are p_u . E c_i, with c_i the features of the item's image.
 
     With `warm`, users start from the vectors of matrix factorisation (AMR, section 4.1.3).
@@ -70,9 +71,9 @@ class DUIF(Recommender):
         """Return E c_i."""
         return products.read_rows(view, self.surfaces[1], self.visual.features, items) @ self.projection.T
 
-    def score(self, users: Tensor, view: View = CLEAN) -> Tensor:
-        """Return (B, n_items) inner products."""
-        return self.user_vectors(users, view) @ self.item_vectors(None, view).T
+    def products(self, view: View = CLEAN) -> InnerProducts:
+        """Return the two sides of the scores."""
+        return InnerProducts(lambda users: self.user_vectors(users, view), self.item_vectors(None, view))
 
     def margins(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return (B,) score differences."""

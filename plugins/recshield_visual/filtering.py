@@ -81,6 +81,10 @@ class Filtered(Recommender):
         """Return the model's scores for a lowered view."""
         return self.model.score(users, view)
 
+    def scoring(self, view: View = CLEAN) -> Callable[[Tensor], Tensor]:
+        """Return the model's scores for a lowered view."""
+        return self.model.scoring(view)
+
     def loss(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return the model's loss for a lowered view."""
         return self.model.loss(batch, view)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Generator, Tensor
 
-from recshield.core.interfaces import Batch, Objective, Recommender
+from recshield.core.factored import Factored, InnerProducts
+from recshield.core.interfaces import Batch, Objective
 from recshield.core.seeds import child
 from recshield.core.surfaces import CLEAN, View
 from recshield.data.interactions import DataInfo, Dataset
@@ -18,7 +19,7 @@ from recshield_visual.products import ITEM, USER
 from recshield_visual.settings import VBPRConfig
 
 
-class VBPR(Recommender):
+class VBPR(Factored):
     """VBPR: scores are b_i + p_u . q_i + h_u . E c_i + b . c_i, with c_i the features of the item's image.
 
     Its surface `factors.user` holds p_u and h_u side by side. An item without a training row is no negative and has a
@@ -91,9 +92,9 @@ class VBPR(Recommender):
         seen = features @ torch.cat([self.projection, self.visual_bias]).T
         return torch.cat([own, seen[:, :-1], seen[:, -1:] + bias], dim=1)
 
-    def score(self, users: Tensor, view: View = CLEAN) -> Tensor:
-        """Return (B, n_items) inner products."""
-        return self.user_vectors(users, view) @ self.item_vectors(None, view).T
+    def products(self, view: View = CLEAN) -> InnerProducts:
+        """Return the two sides of the scores."""
+        return InnerProducts(lambda users: self.user_vectors(users, view), self.item_vectors(None, view))
 
     def margins(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return (B,) score differences."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Generator, Tensor
 
-from recshield.core.interfaces import Batch, Objective, Recommender
+from recshield.core.factored import Factored, InnerProducts
+from recshield.core.interfaces import Batch, Objective
 from recshield.core.seeds import child
 from recshield.core.surfaces import CLEAN, View
 from recshield.data.interactions import DataInfo, Dataset
@@ -18,7 +19,7 @@ from recshield_visual.products import ITEM, USER
 from recshield_visual.settings import VBPRAMRConfig
 
 
-class VBPRAMR(Recommender):
+class VBPRAMR(Factored):
     """VBPR with one vector per user: scores are p_u . (q_i + E c_i), with c_i the features of the item's image.
 
     An item without a training row is no negative and has a zero id vector: its features alone speak for it.
@@ -75,9 +76,9 @@ class VBPRAMR(Recommender):
         features = products.read_rows(view, self.surfaces[1], self.visual.features, items)
         return products.read_rows(view, self.surfaces[3], self.item, items) + features @ self.projection.T
 
-    def score(self, users: Tensor, view: View = CLEAN) -> Tensor:
-        """Return (B, n_items) inner products."""
-        return self.user_vectors(users, view) @ self.item_vectors(None, view).T
+    def products(self, view: View = CLEAN) -> InnerProducts:
+        """Return the two sides of the scores."""
+        return InnerProducts(lambda users: self.user_vectors(users, view), self.item_vectors(None, view))
 
     def margins(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return (B,) score differences."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from recshield.bench.clock import Work
 from recshield.bench.work import acting
@@ -169,11 +168,8 @@ def _perturbed(made: Attack, victim: TrainedVictim, budget: Budget) -> object:
 
 
 def _ranked(model: Recommender, scene: Scene) -> object:
-    def score(users: Tensor) -> Tensor:
-        return model.score(users)
-
     with torch.no_grad():
-        return rank(score, scene.data.train, scene.test, device=scene.device)
+        return rank(model.scoring(), scene.data.train, scene.test, device=scene.device)
 
 
 def _moved(made: Training) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recshield.core.errors import BadData, BadSpec, BadValue, RecshieldError, UnknownName, UnknownOption
+    from recshield.core.factored import Factored, InnerProducts
     from recshield.core.hookspecs import hookimpl
     from recshield.core.interfaces import (
         Access,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": ("BadData", "BadSpec", "BadValue", "RecshieldError", "UnknownName", "UnknownOption"),
+    "factored": ("Factored", "InnerProducts"),
     "hookspecs": ("hookimpl",),
     "interfaces": ("Access", "Attack", "Batch", "Defense", "Goal", "Objective", "Recommender", "System", "Victim"),
     "surfaces": ("CLEAN", "Budget", "Delta", "Stage", "Surface", "View"),
@@ -40,7 +42,9 @@ __all__ = [
     "Budget",
     "Defense",
     "Delta",
+    "Factored",
     "Goal",
+    "InnerProducts",
     "Objective",
     "Recommender",
     "RecshieldError",

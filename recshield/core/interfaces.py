@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -114,6 +115,13 @@ class Recommender(torch.nn.Module, ABC):
     @abstractmethod
     def score(self, users: Tensor, view: View = CLEAN) -> Tensor:
         """Return (len(users), n_items) finite scores; higher ranks first."""
+
+    def scoring(self, view: View = CLEAN) -> Callable[[Tensor], Tensor]:
+        """Return `score` under one view, for a ranking, which asks for the users chunk by chunk.
+
+        What all chunks share can be made once, here; `recshield.core.factored.Factored` does so for inner products.
+        """
+        return functools.partial(self.score, view=view)
 
     # Optional from here on: needed by gradient attacks and by training through the generic path.
 

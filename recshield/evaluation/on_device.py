@@ -18,7 +18,7 @@ from torch import Tensor
 
 from recshield.core.devices import trusted
 from recshield.data.interactions import HeldOut, Interactions
-from recshield.evaluation.ranking import Extras, Ranks, check_shape, hash_weights, not_finite
+from recshield.evaluation.ranking import Extras, Ranks, Watch, check_shape, hash_weights, not_finite
 
 _LOWEST = -torch.inf
 _WORD = 0xFFFFFFFF
@@ -182,6 +182,7 @@ def rank_on_device(
     is_hashed: bool,
     extras: Extras,
     chunk: int,
+    watch: Watch | None = None,
 ) -> Ranks:
     """Do as `rank`, on the device of the scores; arguments as there.
 
@@ -204,6 +205,8 @@ def rank_on_device(
             scores = scores.detach().to(device, torch.float32).contiguous()
             if is_hashed:
                 keep("hash", _hash(scores, weights))
+            if watch is not None:
+                watch(start, scores)
             one = _Chunk(held, scores, start)
             for name, part in zip(("ranks", "finite"), one.ranks(), strict=True):
                 keep(name, part.int())

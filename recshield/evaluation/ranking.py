@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recshield.core.compiled import kernel
 from recshield.core.errors import BadValue, NonFiniteScores
+from recshield.core.factored import InnerProducts
 from recshield.core.settings import DEVICE_RANKING_SCORES, DEVICE_RANKING_USERS, RANKING_USERS
 from recshield.data.interactions import HeldOut, Interactions
 from recshield.evaluation.background import Background
 
 _HASH_SEED = 0x5EED
-#: Users whose scores a processor's second cache holds, as a rule.
-_NEAR = 16
+#: What looks at scores in passing: (place of the first user among the evaluated ones, (B, n_items) scores).
+Watch = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -98,34 +97,6 @@ class Ranks:
         return self.background
 
 
-@kernel(reorder=False)
-def _count_drawn(
-    scores: NDArray[np.float32],
-    test_indptr: NDArray[np.int64],
-    test_items: NDArray[np.int32],
-    drawn: NDArray[np.int32],
-    n_drawn: int,
-    ranks: NDArray[np.int32],
-) -> None:
-    """Fill the ranks of a chunk's test rows among the first `n_drawn` of their drawn candidates."""
-    for row in range(scores.shape[0]):
-        for spot in range(test_indptr[row], test_indptr[row + 1]):
-            own, n_above = scores[row, test_items[spot]], 0
-            for other in drawn[spot - test_indptr[0], :n_drawn]:
-                n_above += int(other >= 0 and scores[row, other] >= own)
-            ranks[spot] = n_above
-
-
-@kernel(reorder=False)
-def _hash_rows(bits: NDArray[np.uint32], weights: NDArray[np.uint64], rows: NDArray[np.uint64]) -> None:
-    """Fill one multilinear 64-bit hash per row of scores, given as their bits."""
-    for row in range(bits.shape[0]):
-        total = np.uint64(0)
-        for item in range(bits.shape[1]):
-            total += np.uint64(bits[row, item]) * weights[item]
-        rows[row] = total
-
-
 def rank(
     score: Callable[[Tensor], Tensor],
     train: Interactions,
@@ -135,6 +106,7 @@ def rank(
     is_hashed: bool = False,
     extras: Extras = NOTHING,
     chunk: int = RANKING_USERS,
+    watch: Watch | None = None,
 ) -> Ranks:
     """Rank every test item among all items its user has no training row with.
 
@@ -148,7 +120,9 @@ def rank(
         device: where `score` wants its users, and where ranks are counted.
         is_hashed: also hash all scores, to compare two runs bit for bit.
         extras: lists and sampled ranks to keep, from the same scores. In the lists equal scores stand by item id.
-        chunk: users scored at once (more on a GPU); memory is chunk x n_items scores.
+        chunk: users scored at once (more on a GPU); memory is chunk x n_items scores. Inner products have chunks of
+            their own, one on each thread that PyTorch may use; what comes out does not depend on how many those are.
+        watch: is shown the scores of each chunk with the place of its first user in `test`; maybe on another thread.
 
     Returns:
         Ranks in the order of `test`.
@@ -160,51 +134,18 @@ def rank(
         from recshield.evaluation.on_device import rank_on_device  # needs what stands here
 
         many = device_users(train.n_items) if chunk == RANKING_USERS else chunk
-        return rank_on_device(score, train, test, device, is_hashed, extras, many)
-    from recshield.evaluation.counting import count_ranks  # loads the compiler
-    from recshield.evaluation.lists import fill_lists
+        return rank_on_device(score, train, test, device, is_hashed, extras, many, watch)
+    from recshield.evaluation.tally import Tally, tally_products  # loads the compiler
 
-    ranks, candidates = np.empty(len(test), np.int32), np.empty(len(test), np.int32)
-    weights = hash_weights(train.n_items)
-    digest = hashlib.blake2b(digest_size=16)
-    lists = np.empty((len(test.users), extras.list_length), np.int32)
-    sampled = {n: np.empty(len(test), np.int32) for n in extras.samples}
-    within = np.empty((len(test), 2), np.int32) if extras.is_within else None
-    is_cold = train.popularity() == 0
+    tally = Tally(train, test, extras, is_hashed=is_hashed, watch=watch)
     with torch.no_grad():
-        for start in range(0, len(test.users), chunk):
-            users = test.users[start : start + chunk]
-            asked = torch.from_numpy(users.astype(np.int64)).to(device or torch.device("cpu"))
-            scores = _as_array(score(asked), len(users), train.n_items)
-            indptr = test.indptr[start : start + chunk + 1]
-            # Where lists are wanted, of a few users at a time: their scores are still near when they are read again.
-            near = _NEAR if extras.list_length else len(users)
-            for first in range(0, len(users), near):
-                few = slice(first, first + near)
-                part = scores[few], users[few], indptr[first : first + near + 1], test.items
-                bad = count_ranks(*part, *train.members, ranks, candidates)
-                if bad >= 0:
-                    raise not_finite(int(users[first + bad]))
-                if extras.list_length:
-                    fill_lists(*part, train, lists[start + first : start + first + len(part[1])])
-            if is_hashed:
-                rows = np.empty(len(users), np.uint64)
-                _hash_rows(scores.view(np.uint32), weights, rows)
-                digest.update(rows.tobytes())
-            if within is not None:
-                from recshield.evaluation.within import count_within  # loads the compiler
-
-                count_within(scores, users, indptr, test.items, *train.members, is_cold, within)
-            if sampled:
-                from recshield.evaluation.sampling import draw_candidates  # loads the compiler
-
-                drawn = draw_candidates(train, test, max(sampled), extras.data_seed, start, start + chunk)
-                for n, counts in sampled.items():
-                    _count_drawn(scores, indptr, test.items, drawn, n, counts)
-            del scores  # before the next ones are made: memory that is held twice is given back, and asked for again
-    hashed = digest.hexdigest() if is_hashed else ""
-    kept = lists if extras.list_length else None
-    return Ranks(test.users, test.indptr, test.items, ranks, candidates, hashed, kept, sampled, None, within)
+        if isinstance(score, InnerProducts) and score.items.device.type == "cpu":
+            tally_products(tally, score)
+        else:
+            for start in range(0, len(test.users), chunk):
+                asked = torch.from_numpy(test.users[start : start + chunk].astype(np.int64))
+                tally.add(start, len(asked), score(asked))
+    return tally.ranks()
 
 
 def device_users(n_items: int) -> int:
@@ -231,12 +172,6 @@ def check_shape(scores: Tensor, n_users: int, n_items: int) -> None:
         raise NonFiniteScores(
             f"scores have the shape {tuple(scores.shape)}; for {n_users} users it must be ({n_users}, {n_items})"
         )
-
-
-def _as_array(scores: Tensor, n_users: int, n_items: int) -> NDArray[Any]:
-    check_shape(scores, n_users, n_items)
-    array = scores.detach().to("cpu", torch.float32).contiguous().numpy()
-    return np.ascontiguousarray(array)
 
 
 def top(scores: Tensor, masked: list[NDArray[np.int32]], k: int) -> Tensor:

@@ -6,48 +6,49 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from recshield.core.settings import RANKING_USERS
 from recshield.data.interactions import HeldOut
 
 
-class Watched:
-    """A scoring function that is asked for the evaluated users in order, chunk by chunk, and watched.
+def is_repeatable(scoring: Callable[[], Callable[[Tensor], Tensor]], test: HeldOut, device: torch.device) -> bool:
+    """Return whether the first evaluated users get the same scores twice, bit for bit.
 
     Args:
-        score: (B,) users -> (B, n_items) scores.
+        scoring: makes the function that scores users.
+        test: says who is evaluated.
+        device: where scores want their users.
+    """
+    users = torch.from_numpy(test.users[:RANKING_USERS].astype(np.int64)).to(device)
+    with torch.no_grad():
+        return bool(torch.equal(scoring()(users), scoring()(users)))
+
+
+class Watched:
+    """Looks at scores in passing, chunk by chunk, in any order: the scores of the test items are kept.
+
+    Args:
         test: says who is evaluated, and with what.
     """
 
-    def __init__(self, score: Callable[[Tensor], Tensor], test: HeldOut) -> None:
-        self._score, self._test = score, test
-        self._is_repeatable: bool | None = None
-        self._n_users, self._total, self._squares = 0, 0.0, 0.0
+    def __init__(self, test: HeldOut) -> None:
+        self._test = test
+        self._held: dict[int, Tensor] = {}
 
-    def __call__(self, users: Tensor) -> Tensor:
-        """Return the scores of the next chunk of users."""
-        scores = self._score(users)
-        if self._is_repeatable is None:
-            again = self._score(users)
-            self._is_repeatable = bool(torch.equal(scores, again))
-        self._see(scores)
-        return scores
-
-    def _see(self, scores: Tensor) -> None:
-        """Sum the scores of the chunk's test items."""
-        first, last = self._n_users, self._n_users + len(scores)
-        offsets = torch.from_numpy(self._test.indptr[first : last + 1])
+    def __call__(self, first: int, scores: Tensor) -> None:
+        """Keep what a chunk says of its test items; on a device nothing is read back."""
+        offsets = torch.from_numpy(self._test.indptr[first : first + len(scores) + 1])
         items = torch.from_numpy(self._test.items[int(offsets[0]) : int(offsets[-1])]).long()
         rows = torch.repeat_interleave(torch.arange(len(scores)), offsets.diff())
-        held = scores.detach()[rows.to(scores.device), items.to(scores.device)].double()
-        self._total += float(held.sum())
-        self._squares += float(held.square().sum())
-        self._n_users = last
+        self._held[first] = scores.detach()[rows.to(scores.device), items.to(scores.device)]
 
     def facts(self) -> dict[str, Any]:
-        """Return what was seen: is_repeatable, mean_score and score_spread (standard deviation) of the test items."""
-        n_rows = max(len(self._test), 1)
-        mean = self._total / n_rows
-        spread = math.sqrt(max(self._squares / n_rows - mean**2, 0.0))
-        return {"is_repeatable": bool(self._is_repeatable), "mean_score": mean, "score_spread": spread}
+        """Return mean_score and score_spread (standard deviation) of the test items."""
+        parts = [self._held[first] for first in sorted(self._held)]
+        held = torch.cat(parts).double().cpu().numpy() if parts else np.zeros(0)
+        if not len(held):
+            return {"mean_score": 0.0, "score_spread": 0.0}
+        return {"mean_score": float(held.mean()), "score_spread": math.sqrt(float(held.var()))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,7 +61,7 @@ def oracle_pairs(train: Interactions, test: HeldOut, data_seed: int) -> GoalPair
 
 def top_pairs(model: Recommender, train: Interactions, data_seed: int, device: torch.device) -> GoalPairs:
     """Return the first items of every user's clean list with items of the rest: outside them and the training rows."""
-    lists = first_items(model.score, train, settings.TOP_ITEMS, device)
+    lists = first_items(model.scoring(), train, settings.TOP_ITEMS, device)
     is_shown = lists >= 0
     everyone = np.arange(train.n_users, dtype=np.int32)
     return _beside(train, everyone.repeat(is_shown.sum(axis=1)), lists[is_shown], settings.TOP_DRAWS, data_seed, "top")
@@ -255,7 +254,7 @@ class TrainedVictim:
         """Count the queries, and return the scores of a system under a perturbation, which is lowered once."""
         self.notes.n_queries += len(users)
         with torch.no_grad():
-            return functools.partial(self._model.score, view=self._model.lower(View(dict(delta))))
+            return self._model.scoring(self._model.lower(View(dict(delta))))
 
     def ascend(self, delta: Delta, loss: str = "") -> tuple[Tensor, dict[str, Tensor]]:
         """GRADIENTS: return the mean loss over the goal's triplets and its gradient, batch by batch."""

@@ -52,7 +52,7 @@ class Curve:
     def look(self, model: Recommender, epoch: int) -> bool:
         """Measure the model; return whether training goes on."""
         device = torch.device(self._device)
-        found = measure_all(model.score, self._train, self._held_out, self._metrics, device, self._data_seed)
+        found = measure_all(model.scoring(), self._train, self._held_out, self._metrics, device, self._data_seed)
         values = {name: figure.value for name, figure in found.items()}
         with torch.no_grad():
             # Of images there is no table, and training does not change them.

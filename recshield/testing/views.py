@@ -15,7 +15,7 @@ from recshield.matrix.fitting import state_hash
 from recshield.testing.building import Kind, attackable, clean_loss, ready, said, touchable
 from recshield.testing.failures import need
 from recshield.testing.pictures import clean_values
-from recshield.testing.probes import loss, random_delta, scores, served_surfaces, unchanged_model, zero_delta
+from recshield.testing.probes import all_users, loss, random_delta, scores, served_surfaces, unchanged_model, zero_delta
 
 #: Random perturbations tried before a row counts as one that the loss does not read: a confident triplet has no slope.
 _TRIES = 3
@@ -130,6 +130,23 @@ def check_view_leaves_no_trace(recommender: Kind, config: Any = None) -> None:
         _, batch = attackable(recommender, config)
         with unchanged_model(model, f"{said(recommender)}: the loss with a view"):
             _gradients(model, batch, delta)
+
+
+def check_scoring_is_by_the_scores(recommender: Kind, config: Any = None) -> None:
+    """What `scoring` returns for a view gives the scores of `score` under it, bit for bit.
+
+    Prevents: ranks of other scores than those that are served; a perturbation that rankings do not read.
+    """
+    model, _ = ready(recommender, config)
+    users = all_users(model)
+    for view in (View(random_delta(model)), CLEAN):
+        lowered = model.lower(view)
+        with torch.no_grad():
+            wanted, found = model.score(users, lowered), model.scoring(lowered)(users)
+        need(
+            torch.allclose(found, wanted, rtol=0.0, atol=0.0, equal_nan=True),
+            f"{said(recommender)}: `scoring` gives other scores than `score` for one view; rankings are made by it",
+        )
 
 
 def check_loss_has_a_gradient(recommender: Kind, config: Any = None) -> None:
@@ -319,6 +336,7 @@ VIEW_CHECKS: tuple[Callable[..., None], ...] = (
     check_every_surface_moves_the_scores,
     check_zero_delta_is_clean,
     check_view_leaves_no_trace,
+    check_scoring_is_by_the_scores,
     check_loss_has_a_gradient,
     check_gradient_raises_the_loss,
     check_raised_loss_lowers_the_margins,

@@ -131,7 +131,7 @@ def test_ranks_are_the_same_with_the_kernel(monkeypatch):
 def test_ranks_of_a_device_other_than_the_cpu_are_counted_there(monkeypatch):
     scores, train, test = world(5, 3)
     asked = []
-    monkeypatch.setattr(on_device, "rank_on_device", lambda *arguments: asked.append((arguments[3], arguments[-1])))
+    monkeypatch.setattr(on_device, "rank_on_device", lambda *arguments: asked.append((arguments[3], arguments[6])))
     rank(lambda users: scores[users], train, test, device=torch.device("cuda", 0))
     assert asked == [(torch.device("cuda", 0), 1024)]
 

@@ -74,6 +74,16 @@ class KeepsThePerturbationBesideItsWeights(TwoTables):
         return super().score(users, view if view.delta else self.kept)
 
 
+class RanksByItsCleanScores(TwoTables):
+    def scoring(self, view=CLEAN):
+        return super().scoring()
+
+
+class RanksByRoundedScores(TwoTables):
+    def scoring(self, view=CLEAN):
+        return lambda users: self.score(users, view).bfloat16().float()
+
+
 class AttackedLossWithoutAGradient(TwoTables):
     def loss(self, batch, view=CLEAN):
         with torch.set_grad_enabled(not view.delta):
@@ -156,6 +166,8 @@ BUGS = [
     (checks.check_zero_delta_is_clean, AddsToTheLossWhatIsAttacked, "zeros changes the loss"),
     (checks.check_view_leaves_no_trace, KeepsThePerturbationInItsWeights, "model's state_dict and clean scores"),
     (checks.check_view_leaves_no_trace, KeepsThePerturbationBesideItsWeights, "the loss with a view changed"),
+    (checks.check_scoring_is_by_the_scores, RanksByItsCleanScores, "rankings are made by it"),
+    (checks.check_scoring_is_by_the_scores, RanksByRoundedScores, "rankings are made by it"),
     (checks.check_loss_has_a_gradient, AttackedLossWithoutAGradient, "zero or not finite"),
     (checks.check_gradient_raises_the_loss, GradientOfTheOppositeSign, "expected it to rise"),
     (checks.check_raised_loss_lowers_the_margins, LossOfTheOppositeSign, "look at the sign of the loss"),
