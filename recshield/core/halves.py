@@ -20,31 +20,81 @@ def together(n: int, work: Callable[[int], object], give_up: Callable[[], None] 
     Raises:
         BaseException: that of a part; of several the first to end.
     """
-    raised: list[BaseException] = []
-
-    def part(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:  # raised again below
-            raised.append(error)
-            give_up()
-
-    beside = [
-        threading.Thread(target=part, args=(number,), name="recshield part", daemon=True) for number in range(1, n)
-    ]
+    shared = _Shared()
+    beside = [_Part(number, work, give_up, shared) for number in range(1, n)]
     try:
-        for thread in beside:
-            thread.start()
+        for one in beside:
+            one.start()
         work(0)
     except BaseException:
         give_up()
+        # Nobody knows whether a thread whose start was interrupted will ever run: from here on none begins.
+        _wait(shared.shut(), give_up)
         raise
-    finally:
-        for thread in beside:
-            if thread.is_alive():
-                thread.join()
-    if raised:
-        raise raised[0]
+    _wait(beside, give_up)
+    if shared.raised:
+        raise shared.raised[0]
+
+
+class _Shared:
+    """What parts share: the errors that ended them, and whether one that has not begun yet still may."""
+
+    def __init__(self) -> None:
+        self.raised: list[BaseException] = []
+        self._lock, self._is_shut = threading.Lock(), False
+        self._begun: list[_Part] = []
+
+    def begin(self, part: _Part) -> bool:
+        """Count a part as begun, unless it is too late; return whether it is not."""
+        with self._lock:
+            if not self._is_shut:
+                self._begun.append(part)
+            return not self._is_shut
+
+    def shut(self) -> list[_Part]:
+        """Let no other part begin, and return those that have."""
+        with self._lock:
+            self._is_shut = True
+            return self._begun
+
+
+class _Part(threading.Thread):
+    """One part on a thread."""
+
+    def __init__(
+        self, number: int, work: Callable[[int], object], give_up: Callable[[], None], shared: _Shared
+    ) -> None:
+        super().__init__(name="recshield part", daemon=True)
+        self._number, self._work, self._give_up, self._shared = number, work, give_up, shared
+        self.is_done = threading.Event()
+
+    def run(self) -> None:
+        """Do the part."""
+        try:
+            if self._shared.begin(self):
+                self._work(self._number)
+        except BaseException as error:  # raised again by who waits
+            self._shared.raised.append(error)
+            self._give_up()
+        finally:
+            self.is_done.set()
+
+
+def _wait(parts: list[_Part], give_up: Callable[[], None]) -> None:
+    """Wait for parts to end, Ctrl-C or not: a thread that outlives its caller meets an interpreter that is gone.
+
+    Not by `join`: in Python 3.11 it takes a thread for ended when Ctrl-C interrupts it.
+    """
+    interrupted: list[BaseException] = []
+    for one in parts:
+        while not one.is_done.is_set():
+            try:
+                one.is_done.wait()
+            except BaseException as error:  # raised again below
+                interrupted.append(error)
+                give_up()
+    if interrupted:
+        raise interrupted[0]
 
 
 def both(work: Callable[[int], object], give_up: Callable[[], None] = lambda: None) -> None:

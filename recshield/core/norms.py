@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from recshield.core.ascending import ascend_rows
 from recshield.core.errors import UnknownName
+from recshield.core.halves import together
 from recshield.core.storage import by_rows, chunks
 from recshield.core.surfaces import Budget, Surface
 
@@ -221,7 +222,15 @@ def ascended(delta: Tensor, direction: Tensor, size: float, surface: Surface, bu
     def moved_near(held: Tensor, along: Tensor) -> Tensor:
         if budget.norm == "l2" and _is_fused(held, along, surface):
             found = torch.empty_like(held)
-            ascend_rows(held.numpy(), along.numpy(), np.float32(size), np.float32(budget.eps), found.numpy())
+            arrays = held.numpy(), along.numpy(), found.numpy()
+            n_parts = min(2, torch.get_num_threads())
+
+            def ascend(part: int) -> None:
+                rows = slice(part * len(held) // n_parts, (part + 1) * len(held) // n_parts)
+                before, direction, after = (one[rows] for one in arrays)
+                ascend_rows(before, direction, np.float32(size), np.float32(budget.eps), after)
+
+            together(n_parts, ascend)
             return found
         step = max(1, _NEAR * len(held) // max(held.numel(), 1))
         if held.device.type != "cpu" or len(held) <= step or not _is_rowwise(surface, budget.norm):

@@ -41,8 +41,10 @@ class GoalPairs:
         step = max(1, size // max(1, n_draws))
         for start in range(0, len(self.users), step):
             end = start + step
-            users, positives = (held[start:end].long().repeat(n_draws) for held in (self.users, self.positives))
-            yield Batch(users, positives, self.negatives[:, start:end].reshape(-1).long()).to(device)
+            # The draws of a row one after the other: what they share is still near.
+            columns = (self.users, self.positives)
+            users, positives = (held[start:end].long().repeat_interleave(n_draws) for held in columns)
+            yield Batch(users, positives, self.negatives[:, start:end].T.reshape(-1).long()).to(device)
 
     def __len__(self) -> int:
         return self.negatives.numel()

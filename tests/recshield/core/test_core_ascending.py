@@ -86,3 +86,19 @@ def test_a_direction_of_another_shape_is_an_error(shape: tuple[int, int], monkey
     monkeypatch.setattr(norms, "_FUSED", 1)
     with pytest.raises(RuntimeError, match="size"):
         ascended(torch.zeros((40, 8)), torch.ones(shape), 0.1, surface_of((40, 8)), Budget("l2", EPS))
+
+
+@pytest.mark.parametrize("rows", [1, 101])
+def test_a_step_on_two_threads_is_the_step(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norms, "_FUSED", 1)
+    rng = torch.Generator().manual_seed(0)
+    delta, direction = (torch.randn((rows, 8), generator=rng) for _ in range(2))
+    before, made = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2, 3):
+            torch.set_num_threads(n_threads)
+            made.append(ascended(delta, direction, 0.1, surface_of((rows, 8)), Budget("l2", EPS)))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])

