@@ -141,13 +141,16 @@ def tally_products(tally: Tally, score: InnerProducts) -> None:
     """
     width, users = score.items.shape[-1], tally.test.users
     _check_side("items", score.items, tally.train.n_items, width)
+    across = score.items.T.contiguous()  # once: a product of few users would turn it again each time
+    n_threads = torch.get_num_threads()
     block = RANKING_USERS * max(1, _VECTOR_VALUES // max(RANKING_USERS * width, 1))
     for first in range(0, len(users), block):
         parts = []
         for asked in torch.from_numpy(users[first : first + block].astype(np.int64)).split(RANKING_USERS):
             parts.append(score.vectors(asked))
             _check_side("users", parts[-1], len(asked), width)
-        _add_products(tally, torch.cat(parts), score.items, first)
+        with single_threaded():
+            _add_products(tally, torch.cat(parts), across, first, n_threads)
 
 
 def _check_side(whose: str, vectors: Tensor, rows: int, width: int) -> None:
@@ -158,11 +161,11 @@ def _check_side(whose: str, vectors: Tensor, rows: int, width: int) -> None:
         )
 
 
-def _add_products(tally: Tally, vectors: Tensor, items: Tensor, first: int) -> None:
-    """Add the inner products of some users' vectors; the first of them has place `first`."""
-    size = max(LEAST_PRODUCT_USERS, min(PRODUCT_USERS, PRODUCT_SCORES // max(len(items), 1)))
+def _add_products(tally: Tally, vectors: Tensor, items: Tensor, first: int, n_threads: int) -> None:
+    """Add the inner products of users' vectors, the first of which has place `first`, and of (d, n_items) items."""
+    n_items = max(items.shape[1], 1)
+    size = max(LEAST_PRODUCT_USERS, min(PRODUCT_USERS, PRODUCT_SCORES // n_items))
     starts = iter(range(0, len(vectors), size))
-    n_threads = max(1, min(torch.get_num_threads(), ALL_PRODUCT_SCORES // (size * max(len(items), 1))))
     errors: dict[int, NonFiniteScores] = {}
     is_over = threading.Event()
 
@@ -173,12 +176,11 @@ def _add_products(tally: Tally, vectors: Tensor, items: Tensor, first: int) -> N
             while not is_over.is_set() and (start := next(starts, None)) is not None:
                 try:
                     few = vectors[start : start + size]
-                    tally.add(first + start, len(few), few @ items.T)
+                    tally.add(first + start, len(few), few @ items)
                 except NonFiniteScores as error:
                     errors[start] = error
                     is_over.set()
 
-    with single_threaded():
-        together(n_threads, work, is_over.set)
+    together(max(1, min(n_threads, ALL_PRODUCT_SCORES // (size * n_items))), work, is_over.set)
     if errors:
         raise errors[min(errors)]
