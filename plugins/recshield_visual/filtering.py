@@ -82,8 +82,9 @@ class Filtered(Recommender):
         return self.model.score(users, view)
 
     def scoring(self, view: View = CLEAN) -> Callable[[Tensor], Tensor]:
-        """Return the model's scores for a lowered view."""
-        return self.model.scoring(view)
+        """Return the model's scores for a lowered view, unless `score` was overridden."""
+        is_inherited = type(self).score is Filtered.score and "score" not in vars(self)
+        return self.model.scoring(view) if is_inherited else super().scoring(view)
 
     def loss(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return the model's loss for a lowered view."""

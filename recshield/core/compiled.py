@@ -80,6 +80,11 @@ def kernel(*, reorder: bool) -> Callable[[_Kernel], _Kernel]:
     return decorate
 
 
+def is_observed() -> bool:
+    """Return whether a profiler looks on, which sees what happens on its own thread alone."""
+    return bool(_observers)
+
+
 @contextlib.contextmanager
 def observed(around: Callable[[str], contextlib.AbstractContextManager[Any]]) -> Iterator[None]:
     """Run every call of a kernel inside `around(its name)`, for a profiler, which sees no compiled code."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ def together(n: int, work: Callable[[int], object], give_up: Callable[[], None] 
         give_up: is called where one part ends with an error, Ctrl-C among them, for the others not to wait for it.
 
     Raises:
-        BaseException: that of a part; of several the first to end.
+        BaseException: that of `work(0)`, else that of the first part to end with one.
     """
     shared = _Shared()
     beside = [_Part(number, work, give_up, shared) for number in range(1, n)]
@@ -26,12 +27,13 @@ def together(n: int, work: Callable[[int], object], give_up: Callable[[], None] 
         for one in beside:
             one.start()
         work(0)
+        for one in beside:
+            one.is_done.wait()
     except BaseException:
         give_up()
         # Nobody knows whether a thread whose start was interrupted will ever run: from here on none begins.
-        _wait(shared.shut(), give_up)
+        _outlast(shared.shut())
         raise
-    _wait(beside, give_up)
     if shared.raised:
         raise shared.raised[0]
 
@@ -80,21 +82,15 @@ class _Part(threading.Thread):
             self.is_done.set()
 
 
-def _wait(parts: list[_Part], give_up: Callable[[], None]) -> None:
+def _outlast(parts: list[_Part]) -> None:
     """Wait for parts to end, Ctrl-C or not: a thread that outlives its caller meets an interpreter that is gone.
 
     Not by `join`: in Python 3.11 it takes a thread for ended when Ctrl-C interrupts it.
     """
-    interrupted: list[BaseException] = []
     for one in parts:
         while not one.is_done.is_set():
-            try:
+            with contextlib.suppress(BaseException):  # one of them is on its way already
                 one.is_done.wait()
-            except BaseException as error:  # raised again below
-                interrupted.append(error)
-                give_up()
-    if interrupted:
-        raise interrupted[0]
 
 
 def both(work: Callable[[int], object], give_up: Callable[[], None] = lambda: None) -> None:
@@ -106,8 +102,8 @@ def both(work: Callable[[int], object], give_up: Callable[[], None] = lambda: No
 def single_threaded() -> Iterator[None]:
     """Keep PyTorch's operations on the thread that asks for them, here and in threads that are started inside."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
+        torch.set_num_threads(1)
         yield
     finally:
         torch.set_num_threads(before)

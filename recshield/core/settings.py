@@ -47,7 +47,7 @@ TOP_DRAWS = 3
 ATTACK_TRIPLETS = 32_768
 #: Users scored at once; more than 128 falls out of the cache.
 RANKING_USERS = 128
-#: Users whose inner products a thread makes at once; more fall out of its core's cache.
+#: Users whose inner products a thread makes at once, and counts while they are near.
 PRODUCT_USERS = 64
 #: Inner products that a thread makes at once: fewer users where there are many items,
 PRODUCT_SCORES = 2**24

@@ -139,7 +139,7 @@ def rank(
 
     tally = Tally(train, test, extras, is_hashed=is_hashed, watch=watch)
     with torch.no_grad():
-        if isinstance(score, InnerProducts) and score.items.device.type == "cpu":
+        if type(score) is InnerProducts and score.items.device.type == "cpu":
             tally_products(tally, score)
         else:
             for start in range(0, len(test.users), chunk):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recshield.core.compiled import kernel
+from recshield.core.compiled import is_observed, kernel
 from recshield.core.errors import NonFiniteScores
 from recshield.core.factored import InnerProducts
 from recshield.core.halves import single_threaded, together
@@ -30,6 +30,8 @@ from recshield.evaluation.within import count_within
 
 #: Users whose scores a processor's second cache holds, as a rule.
 _NEAR = 16
+#: Users at least, with zeros, in a product.
+_ALIKE = 8
 #: Users' vectors that are held at once, in values.
 _VECTOR_VALUES = 2**22
 
@@ -133,16 +135,18 @@ class Tally:
 def tally_products(tally: Tally, score: InnerProducts) -> None:
     """Add the inner products of all evaluated users, chunk by chunk, on as many threads as PyTorch may use.
 
-    A thread multiplies a chunk and counts it while it lies in that core's own cache. The users' vectors are asked for
-    before, in order and on this thread alone: a model need not know of threads.
+    A thread multiplies a chunk and counts it while it is near. The users' vectors are asked for before, in order and on
+    this thread alone: a model need not know of threads. Under a profiler everything is done on this thread.
 
     Raises:
         NonFiniteScores: as `Tally.add`; of several users the first.
     """
     width, users = score.items.shape[-1], tally.test.users
     _check_side("items", score.items, tally.train.n_items, width)
-    across = score.items.T.contiguous()  # once: a product of few users would turn it again each time
-    n_threads = torch.get_num_threads()
+    across = score.items.T
+    if len(users) > RANKING_USERS:  # once: each product of a few users would turn it again
+        across = across.contiguous()
+    n_threads = 1 if is_observed() else torch.get_num_threads()
     block = RANKING_USERS * max(1, _VECTOR_VALUES // max(RANKING_USERS * width, 1))
     for first in range(0, len(users), block):
         parts = []
@@ -161,26 +165,36 @@ def _check_side(whose: str, vectors: Tensor, rows: int, width: int) -> None:
         )
 
 
+def _product(vectors: Tensor, items: Tensor) -> Tensor:
+    """Return (B, n_items) products; of one user as of many, since a vector is multiplied in another order of sums."""
+    missing = max(_ALIKE - len(vectors), 0)
+    return (
+        (torch.nn.functional.pad(vectors, (0, 0, 0, missing)) @ items)[: len(vectors)] if missing else vectors @ items
+    )
+
+
 def _add_products(tally: Tally, vectors: Tensor, items: Tensor, first: int, n_threads: int) -> None:
     """Add the inner products of users' vectors, the first of which has place `first`, and of (d, n_items) items."""
     n_items = max(items.shape[1], 1)
     size = max(LEAST_PRODUCT_USERS, min(PRODUCT_USERS, PRODUCT_SCORES // n_items))
-    starts = iter(range(0, len(vectors), size))
+    starts = range(0, len(vectors), size)
+    left = iter(starts)
     errors: dict[int, NonFiniteScores] = {}
     is_over = threading.Event()
 
     def work(_: int) -> None:
-        torch.set_num_threads(1)  # each thread has a number of its own, and gradients to switch off
-        with torch.no_grad():
+        torch.set_num_threads(1)  # each thread has a number, gradients and autocast of its own
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
             # What was taken is finished, so that of several errors the first is among those found.
-            while not is_over.is_set() and (start := next(starts, None)) is not None:
+            while not is_over.is_set() and (start := next(left, None)) is not None:
                 try:
                     few = vectors[start : start + size]
-                    tally.add(first + start, len(few), few @ items)
+                    tally.add(first + start, len(few), _product(few, items))
                 except NonFiniteScores as error:
                     errors[start] = error
                     is_over.set()
 
-    together(max(1, min(n_threads, ALL_PRODUCT_SCORES // (size * n_items))), work, is_over.set)
+    n_parts = min(n_threads, len(starts), ALL_PRODUCT_SCORES // (size * n_items))
+    together(max(1, n_parts), work, is_over.set)
     if errors:
         raise errors[min(errors)]

@@ -10,21 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recshield.core.settings import RANKING_USERS
 from recshield.data.interactions import HeldOut
 
+#: Users whose scores are compared.
+_REPEATED = 16
 
-def is_repeatable(scoring: Callable[[], Callable[[Tensor], Tensor]], test: HeldOut, device: torch.device) -> bool:
-    """Return whether the first evaluated users get the same scores twice, bit for bit.
+
+def first_scores(score: Callable[[Tensor], Tensor], test: HeldOut, device: torch.device) -> Tensor:
+    """Return the scores of the first evaluated users, to be compared bit for bit before and after a ranking.
 
     Args:
-        scoring: makes the function that scores users.
+        score: (B,) users -> (B, n_items) scores.
         test: says who is evaluated.
         device: where scores want their users.
     """
-    users = torch.from_numpy(test.users[:RANKING_USERS].astype(np.int64)).to(device)
+    users = torch.from_numpy(test.users[:_REPEATED].astype(np.int64)).to(device)
     with torch.no_grad():
-        return bool(torch.equal(scoring()(users), scoring()(users)))
+        return score(users).clone()
 
 
 class Watched:

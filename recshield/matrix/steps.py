@@ -29,7 +29,7 @@ from recshield.matrix import attacking, fitting, visuals
 from recshield.matrix.fitting import load_system
 from recshield.matrix.loading import Context, load_data
 from recshield.matrix.plan import Step
-from recshield.matrix.scoring import Watched, is_repeatable
+from recshield.matrix.scoring import Watched, first_scores
 from recshield.matrix.store import Entry, Store
 
 Facts = dict[str, Any]
@@ -108,12 +108,13 @@ def _measure(spec: Mapping[str, Any], store: Store, context: Context, folder: Pa
     for name, view in views.items():
         scoring, watched = functools.partial(model.scoring, view), Watched(test)
         is_hashed = spec["hash"] and not name
+        before = first_scores(scoring(), test, device)
         ranks = rank(scoring(), data.train, test, device=device, is_hashed=is_hashed, extras=extras, watch=watched)
         arrays |= {f"{name}ranks": ranks.ranks, f"{name}candidates": ranks.candidates}
         arrays |= {f"{name}sampled/{n}": held for n, held in ranks.sampled.items()}
         kept = {"lists": ranks.lists, "within": ranks.within}
         arrays |= {f"{name}{key}": held for key, held in kept.items() if held is not None}
-        repeats = {"is_repeatable": is_repeatable(scoring, test, device)} if not facts else {}
+        repeats = {"is_repeatable": torch.equal(before, first_scores(scoring(), test, device))}
         facts = facts or {"score_hash": ranks.score_hash} | repeats | watched.facts()
     save_arrays(arrays, folder / "ranks.safetensors")
     population = hashlib.blake2b(test.users.tobytes() + test.indptr.tobytes() + test.items.tobytes(), digest_size=16)

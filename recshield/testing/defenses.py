@@ -33,6 +33,7 @@ from recshield.testing.probes import (
     watched_random_state,
 )
 from recshield.testing.reference import USER, TwoTables, trained_tables, untrained_tables
+from recshield.testing.views import need_rankings_by_scores
 from recshield.training.objectives import Adversarial, ModelLoss, evaluate
 
 _TINY, _CLOSE, _CLEAR = 1e-6, 1e-4, 1e-3
@@ -225,6 +226,14 @@ def check_served_scores_are_finite(defense: Defense) -> None:
     need(torch.equal(found, scores(served)), f"{_said(defense)}: the served model scores differently each time")
 
 
+def check_served_rankings_are_by_the_scores(defense: Defense) -> None:
+    """What the served model's `scoring` returns gives the scores of its `score`, bit for bit.
+
+    Prevents: ranks of the undefended model, where what wraps it hands on `scoring` and changes `score`.
+    """
+    need_rankings_by_scores(f"{_said(defense)}: the served model", _served(defense)[1])
+
+
 def check_served_model_can_be_attacked(defense: Defense) -> None:
     """The served model has the surfaces, the loss and the rows of the one given.
 
@@ -318,6 +327,7 @@ DEFENSE_CHECKS: tuple[Callable[[Defense], None], ...] = (
     check_objective_builds_on_its_base,
     check_serve_leaves_the_model_alone,
     check_served_scores_are_finite,
+    check_served_rankings_are_by_the_scores,
     check_served_model_can_be_attacked,
     check_global_random_state_untouched,
     check_same_seed_same_bits,

@@ -132,12 +132,8 @@ def check_view_leaves_no_trace(recommender: Kind, config: Any = None) -> None:
             _gradients(model, batch, delta)
 
 
-def check_scoring_is_by_the_scores(recommender: Kind, config: Any = None) -> None:
-    """What `scoring` returns for a view gives the scores of `score` under it, bit for bit.
-
-    Prevents: ranks of other scores than those that are served; a perturbation that rankings do not read.
-    """
-    model, _ = ready(recommender, config)
+def need_rankings_by_scores(who: str, model: Recommender) -> None:
+    """Raise CheckFailed unless `scoring` gives the bits of `score`, under a perturbation and without."""
     users = all_users(model)
     for view in (View(random_delta(model)), CLEAN):
         lowered = model.lower(view)
@@ -145,8 +141,16 @@ def check_scoring_is_by_the_scores(recommender: Kind, config: Any = None) -> Non
             wanted, found = model.score(users, lowered), model.scoring(lowered)(users)
         need(
             torch.allclose(found, wanted, rtol=0.0, atol=0.0, equal_nan=True),
-            f"{said(recommender)}: `scoring` gives other scores than `score` for one view; rankings are made by it",
+            f"{who}: `scoring` gives other scores than `score` for one view; rankings are made by it",
         )
+
+
+def check_scoring_is_by_the_scores(recommender: Kind, config: Any = None) -> None:
+    """What `scoring` returns for a view gives the scores of `score` under it, bit for bit.
+
+    Prevents: ranks of other scores than those that are served; a perturbation that rankings do not read.
+    """
+    need_rankings_by_scores(said(recommender), ready(recommender, config)[0])
 
 
 def check_loss_has_a_gradient(recommender: Kind, config: Any = None) -> None:

@@ -144,6 +144,23 @@ class Dropout(Defense):
 
 
 @dataclass(frozen=True)
+class Settles(Defense):
+    """Answers its first question otherwise than all that follow."""
+
+    name = "settles"
+
+    def serve(self, model: Recommender) -> Recommender:
+        held, inner, asked = copy.deepcopy(model), model.score, list[Tensor]()
+
+        def score(users: Tensor, view: View = CLEAN) -> Tensor:
+            asked.append(users)
+            return inner(users, view) * (1 if len(asked) > 1 else -1)
+
+        held.score = score  # type: ignore[method-assign]
+        return held
+
+
+@dataclass(frozen=True)
 class Bypassed(Defense):
     """Scores otherwise than its loss says."""
 
@@ -255,9 +272,11 @@ def test_a_loss_that_is_flat_where_it_matters_starves_the_gradient() -> None:
     assert "the gradient is starved: " in finding["sentence"]
 
 
-def test_scores_that_differ_from_call_to_call_fail(plant: Plant) -> None:
-    plant("defense", Dropout)
-    finding = found(run("noise", models="mf+dice", controls="none", overrides=QUICK), "DETERMINISM", "noise", "mf+dice")
+@pytest.mark.parametrize("kind", [Dropout, Settles])
+def test_scores_that_differ_from_call_to_call_fail(plant: Plant, kind: type[Defense]) -> None:
+    plant("defense", kind)
+    system = f"mf+{kind.name}"
+    finding = found(run("noise", models=system, controls="none", overrides=QUICK), "DETERMINISM", "noise", system)
     assert finding["verdict"] == "fail"
     assert finding["sentence"].startswith("scoring twice gives different scores (under attack): one draw is no figure")
 

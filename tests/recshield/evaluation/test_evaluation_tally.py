@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import numpy as np
 import pytest
 import torch
 
+from recshield.core.compiled import observed
 from recshield.core.errors import NonFiniteScores
 from recshield.core.factored import InnerProducts
+from recshield.core.settings import PRODUCT_USERS
 from recshield.data.interactions import HeldOut, Interactions
 from recshield.evaluation import tally
 from recshield.evaluation.ranking import Extras, rank
@@ -149,6 +152,56 @@ def test_vectors_of_another_shape_are_an_error():
     with pytest.raises(NonFiniteScores) as caught:
         rank(products(users, items[1:]), train, test)
     assert str(caught.value) == "the vectors of items have the shape (89, 4); for 90 items it must be (90, 4)"
+
+
+def test_equal_items_tie_for_a_user_who_is_ranked_alone():
+    train, test = rows()
+    drawn = torch.Generator().manual_seed(0)
+    users, items = torch.randn((N_USERS, 64), generator=drawn), torch.randn((N_ITEMS, 64), generator=drawn)
+    items[1::2] = items[::2]
+    for count in (1, 2, 65):
+        some = HeldOut(test.users[:count], test.indptr[: count + 1], test.items[: test.indptr[count]])
+        shown = []
+        rank(products(users, items), train, some, watch=lambda _, scores, shown=shown: shown.append(scores))
+        assert all(torch.equal(scores[:, ::2], scores[:, 1::2]) for scores in shown)
+
+
+def test_other_products_than_inner_ones_are_ranked_by_what_they_return():
+    class Shifted(InnerProducts):
+        def __call__(self, asked):
+            return super().__call__(asked) + torch.arange(N_ITEMS)
+
+    (train, test), (users, items) = rows(), sides()
+    shifted = Shifted(lambda asked: users[asked], items)
+    same(
+        rank(shifted, train, test, is_hashed=True, extras=EVERYTHING),
+        rank(lambda asked: shifted(asked), train, test, is_hashed=True, extras=EVERYTHING),
+    )
+
+
+def test_autocast_reaches_no_thread(threads):
+    (train, test), drawn = rows(), torch.Generator().manual_seed(0)
+    users, items = torch.randn((N_USERS, 64), generator=drawn), torch.randn((N_ITEMS, 64), generator=drawn)
+    threads(2)
+    plain = rank(products(users, items), train, test, is_hashed=True).score_hash
+    with torch.autocast("cpu"):
+        assert rank(products(users, items), train, test, is_hashed=True).score_hash == plain
+
+
+def test_a_profiler_sees_all_of_a_ranking(threads):
+    (train, test), (users, items) = rows(), sides()
+    seen = []
+
+    @contextlib.contextmanager
+    def around(name):
+        assert threading.current_thread() is threading.main_thread()
+        seen.append(name)
+        yield
+
+    threads(2)
+    with observed(around):
+        rank(products(users, items), train, test)
+    assert seen.count("count_ranks") == -(-len(test.users) // PRODUCT_USERS)
 
 
 def test_nobody_to_rank_is_no_error():

@@ -197,6 +197,13 @@ class ServesNoise(Added):
         return made
 
 
+class RanksWithoutItself(Added):
+    def serve(self, model):
+        made = _copied(model, lambda made: made.user.mul_(2))
+        made.scoring = model.scoring
+        return made
+
+
 class HidesItsSurfaces(Added):
     def serve(self, model):
         return _copied(model, lambda made: setattr(made, "surfaces", ()))
@@ -269,6 +276,7 @@ BUGS = [
     (checks.check_serve_leaves_the_model_alone, ScalesTheOther(like=reference_system()), "model's state_dict"),
     (checks.check_served_scores_are_finite, ServesNaN(), "not finite"),
     (checks.check_served_scores_are_finite, ServesNoise(), "differently each time"),
+    (checks.check_served_rankings_are_by_the_scores, RanksWithoutItself(), "rankings are made by it"),
     (checks.check_served_model_can_be_attacked, HidesItsSurfaces(), "has the surfaces []"),
     (checks.check_served_model_can_be_attacked, HidesItsRows(), "rows() differ"),
     (checks.check_global_random_state_untouched, ShufflesWithNumpy(), "the global random state of numpy"),
