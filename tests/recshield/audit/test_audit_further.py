@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from torch import Generator, Tensor
 
 import recshield
@@ -132,35 +131,6 @@ class Query(Attack):
 
 
 @dataclass(frozen=True)
-class Dropout(Defense):
-    """Rolls dice at every question."""
-
-    name = "dice"
-
-    def serve(self, model: Recommender) -> Recommender:
-        held, inner = copy.deepcopy(model), model.score
-        held.score = lambda users, view=CLEAN: inner(users, view) + 0.01 * torch.rand(len(users), 1)  # type: ignore[method-assign]
-        return held
-
-
-@dataclass(frozen=True)
-class Settles(Defense):
-    """Answers its first question otherwise than all that follow."""
-
-    name = "settles"
-
-    def serve(self, model: Recommender) -> Recommender:
-        held, inner, asked = copy.deepcopy(model), model.score, list[Tensor]()
-
-        def score(users: Tensor, view: View = CLEAN) -> Tensor:
-            asked.append(users)
-            return inner(users, view) * (1 if len(asked) > 1 else -1)
-
-        held.score = score  # type: ignore[method-assign]
-        return held
-
-
-@dataclass(frozen=True)
 class Bypassed(Defense):
     """Scores otherwise than its loss says."""
 
@@ -270,15 +240,6 @@ def test_a_loss_that_is_flat_where_it_matters_starves_the_gradient() -> None:
     finding = found(run("fgsm", budget="l2:2", audit="full"), "ZERO-GRAD", "fgsm")
     assert finding["verdict"] == "fail"
     assert "the gradient is starved: " in finding["sentence"]
-
-
-@pytest.mark.parametrize("kind", [Dropout, Settles])
-def test_scores_that_differ_from_call_to_call_fail(plant: Plant, kind: type[Defense]) -> None:
-    plant("defense", kind)
-    system = f"mf+{kind.name}"
-    finding = found(run("noise", models=system, controls="none", overrides=QUICK), "DETERMINISM", "noise", system)
-    assert finding["verdict"] == "fail"
-    assert finding["sentence"].startswith("scoring twice gives different scores (under attack): one draw is no figure")
 
 
 def test_a_gradient_that_goes_around_the_defense_is_transfer_only(plant: Plant) -> None:
