@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from torch import Generator, Tensor
 
 from recshield.core.errors import BadValue
+from recshield.core.factored import inherits_score
 from recshield.core.interfaces import Batch, Objective, Recommender
 from recshield.core.seeds import generator
 from recshield.core.surfaces import CLEAN, View
@@ -83,8 +84,7 @@ class Filtered(Recommender):
 
     def scoring(self, view: View = CLEAN) -> Callable[[Tensor], Tensor]:
         """Return the model's scores for a lowered view, unless `score` was overridden."""
-        is_inherited = type(self).score is Filtered.score and "score" not in vars(self)
-        return self.model.scoring(view) if is_inherited else super().scoring(view)
+        return self.model.scoring(view) if inherits_score(self, Filtered.score) else super().scoring(view)
 
     def loss(self, batch: Batch, view: View = CLEAN) -> Tensor:
         """Return the model's loss for a lowered view."""

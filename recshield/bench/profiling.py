@@ -18,7 +18,7 @@ from recshield.bench.pieces import Piece, Scene
 from recshield.bench.running import pieces
 from recshield.core.compiled import observed
 from recshield.core.errors import OutputRefused
-from recshield.matrix.threads import threads
+from recshield.core.threads import threads
 from recshield.run import Prepared
 
 #: The table of operations; a folder that holds it is a profile, and may be replaced by another.

@@ -17,10 +17,10 @@ from recshield.bench.figures import BenchFile, Figure, Size, TimedPart
 from recshield.bench.pieces import Held, Piece, Scene, of_attack, of_system
 from recshield.core.errors import BadValue, RecshieldError, in_one_line
 from recshield.core.registry import registry
+from recshield.core.threads import threads
 from recshield.matrix.cells import Cell
 from recshield.matrix.executors import Executor
 from recshield.matrix.loading import Context
-from recshield.matrix.threads import threads
 from recshield.run import Prepared, Silent, prepare
 
 #: Steps that have to be there before anything is timed.

@@ -17,13 +17,13 @@ from recshield.bundles.features import take_over_features
 from recshield.bundles.taking import budgets, take_over, unlike_the_replayed
 from recshield.core.errors import BadData, RecshieldError, in_one_line
 from recshield.core.registry import registry
+from recshield.core.threads import threads
 from recshield.folders import digest_of
 from recshield.matrix.executors import Executor, Listener
 from recshield.matrix.loading import Context
 from recshield.matrix.request import Import
 from recshield.matrix.results import collect
 from recshield.matrix.store import Store
-from recshield.matrix.threads import threads
 from recshield.run import MatrixRun, Prepared
 
 

@@ -30,6 +30,11 @@ class InnerProducts:
         return self.vectors(users) @ self.items.T
 
 
+def inherits_score(model: Recommender, score: Callable[..., Tensor]) -> bool:
+    """Return whether a model's `score` is that method of a base class: no subclass has its own, nor has the model."""
+    return type(model).score is score and "score" not in vars(model)
+
+
 class Factored(Recommender):
     """A recommender whose scores are inner products: it says `products` and inherits `score`.
 
@@ -46,8 +51,7 @@ class Factored(Recommender):
 
     def scoring(self, view: View = CLEAN) -> Callable[[Tensor], Tensor]:
         """Return the inner products, unless `score` was overridden."""
-        is_inherited = type(self).score is Factored.score and "score" not in vars(self)
-        if not is_inherited:
+        if not inherits_score(self, Factored.score):
             return super().scoring(view)
         with torch.no_grad():
             return self.products(view)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-import torch
+from collections.abc import Callable
 
 
 def together(n: int, work: Callable[[int], object], give_up: Callable[[], None] = lambda: None) -> None:
@@ -96,14 +93,3 @@ def _outlast(parts: list[_Part]) -> None:
 def both(work: Callable[[int], object], give_up: Callable[[], None] = lambda: None) -> None:
     """Do as `together` with two halves."""
     together(2, work, give_up)
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Keep PyTorch's operations on the thread that asks for them, here and in threads that are started inside."""
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -47,6 +47,10 @@ TOP_DRAWS = 3
 ATTACK_TRIPLETS = 32_768
 #: Users scored at once; more than 128 falls out of the cache.
 RANKING_USERS = 128
+#: The same on a GPU; not read off the memory that is free, as the last bits of a product depend on its shape.
+DEVICE_RANKING_USERS = 1024
+#: Scores at once there: fewer users where there are many items.
+DEVICE_RANKING_SCORES = 2**25
 #: Users whose inner products a thread makes at once, and counts while they are near.
 PRODUCT_USERS = 64
 #: Inner products that a thread makes at once: fewer users where there are many items,
@@ -55,10 +59,6 @@ PRODUCT_SCORES = 2**24
 LEAST_PRODUCT_USERS = 16
 #: Inner products that all threads hold together: fewer threads where one of them holds many.
 ALL_PRODUCT_SCORES = 2**27
-#: The same on a GPU; not read off the memory that is free, as the last bits of a product depend on its shape.
-DEVICE_RANKING_USERS = 1024
-#: Scores at once there: fewer users where there are many items.
-DEVICE_RANKING_SCORES = 2**25
 
 #: The most popular items that make up this percentage of the training rows are the short head, the rest the long tail.
 HEAD_PERCENT = 80

@@ -13,7 +13,7 @@ from torch import Tensor
 from recshield.core.compiled import is_observed, kernel
 from recshield.core.errors import NonFiniteScores
 from recshield.core.factored import InnerProducts
-from recshield.core.halves import single_threaded, together
+from recshield.core.halves import together
 from recshield.core.settings import (
     ALL_PRODUCT_SCORES,
     LEAST_PRODUCT_USERS,
@@ -21,6 +21,7 @@ from recshield.core.settings import (
     PRODUCT_USERS,
     RANKING_USERS,
 )
+from recshield.core.threads import threads
 from recshield.data.interactions import HeldOut, Interactions
 from recshield.evaluation.counting import count_ranks
 from recshield.evaluation.lists import fill_lists
@@ -153,7 +154,7 @@ def tally_products(tally: Tally, score: InnerProducts) -> None:
         for asked in torch.from_numpy(users[first : first + block].astype(np.int64)).split(RANKING_USERS):
             parts.append(score.vectors(asked))
             _check_side("users", parts[-1], len(asked), width)
-        with single_threaded():
+        with threads(1):
             _add_products(tally, torch.cat(parts), across, first, n_threads)
 
 

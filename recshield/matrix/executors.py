@@ -16,12 +16,12 @@ from typing import Any, ClassVar, Protocol
 from recshield.core.errors import RecshieldError, in_one_line
 from recshield.core.interrupts import interruptible
 from recshield.core.seeds import number
+from recshield.core.threads import threads
 from recshield.matrix import peaks, steps
 from recshield.matrix.isolation import own_random_state
 from recshield.matrix.loading import Context
 from recshield.matrix.plan import Step
 from recshield.matrix.store import Store
-from recshield.matrix.threads import threads
 from recshield.training.progress import listening
 
 

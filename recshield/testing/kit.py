@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from recshield.core.errors import UnknownName
-from recshield.matrix.threads import threads
+from recshield.core.threads import threads
 from recshield.testing.attacks import ATTACK_CHECKS
 from recshield.testing.audit_checks import AUDIT_CHECKS
 from recshield.testing.defenses import DEFENSE_CHECKS

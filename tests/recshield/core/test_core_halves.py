@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from recshield.core import halves
-from recshield.core.halves import both, single_threaded, together
+from recshield.core.halves import both, together
+from recshield.core.threads import threads
 
 
 def alone() -> bool:
@@ -102,7 +103,7 @@ def test_operations_have_one_thread_inside_and_as_many_as_before_after_an_error(
     before = torch.get_num_threads()
 
     def fail() -> None:
-        with single_threaded():
+        with threads(1):
             assert torch.get_num_threads() == 1
             raise ValueError("broken")
 

@@ -12,8 +12,8 @@ import torch
 def threads(number: int) -> Iterator[None]:
     """Let torch compute with this many threads inside the block, and with as many as before after it."""
     before = torch.get_num_threads()
-    torch.set_num_threads(number)
     try:
+        torch.set_num_threads(number)
         yield
     finally:
         torch.set_num_threads(before)
