@@ -17,7 +17,7 @@ import torch
 
 from recshield.bench.pieces import Piece, Scene
 from recshield.bench.running import pieces, ready
-from recshield.matrix.threads import threads
+from recshield.core.threads import threads
 
 THREADS = 2
 ROUNDS = 5

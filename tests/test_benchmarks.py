@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
 import json
 import sys
@@ -23,6 +25,24 @@ def script(name: str) -> ModuleType:
     sys.modules[spec.name] = made
     spec.loader.exec_module(made)
     return made
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.stem)
+def test_what_a_benchmark_takes_from_recshield_is_there(path: Path) -> None:
+    """Also where a script needs another tool's library, or is run by hand only."""
+    taken = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+    for node in taken:
+        module = node.module or ""
+        if module.split(".")[0].startswith("recshield"):
+            found = importlib.import_module(module)
+            missing = [a.name for a in node.names if not hasattr(found, a.name) and not submodule(module, a.name)]
+            assert not missing, f"{path.name}, line {node.lineno}: {module} has no {', '.join(missing)}"
+
+
+def submodule(package: str, name: str) -> bool:
+    """Whether a package holds a module of this name."""
+    found = importlib.import_module(package)
+    return hasattr(found, "__path__") and importlib.util.find_spec(f"{package}.{name}") is not None
 
 
 def test_ratios_are_held_against_the_committed_ones(tmp_path: Path) -> None:
