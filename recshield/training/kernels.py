@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recshield.core.compiled import kernel
 from recshield.core.halves import both
-from recshield.core.lowlevel import meet, release
+from recshield.core.lowlevel import aligned, meet, release
 from recshield.training import passes
 from recshield.training.draws import Triplets, mix
 
@@ -21,9 +21,8 @@ _Shared = tuple[Matrix, NDArray[np.float32], Matrix, NDArray[np.int64]]
 
 @passes.inlined
 def _slope(
-    rows: NDArray[np.float32],
+    read: passes.Read,
     places: NDArray[np.int32],
-    size: int,
     gradient: NDArray[np.float32],
     n_rows: int,
     shared: _Shared,
@@ -35,19 +34,19 @@ def _slope(
     kept: np.float32,
     weight: np.float32,
 ) -> int:
-    """Make `gradient` `kept` times itself plus `weight` times the gradient at `rows`; return the meetings so far.
+    """Make `gradient` `kept` times itself plus `weight` times that of the rows read; return the meetings so far.
 
     Each thread adds up its columns of every score difference, then takes the slopes of half of them.
     """
-    width, drop, seed = drawn
     parts, slope, _, counter = shared
-    is_shared = last - first == 1
+    users, items, user_ids, positives, negatives = read
+    size, is_shared = len(user_ids), last - first == 1
+    width, drop, seed = drawn
     for half in range(first, last):
         if drop > 0:
-            column = half * rows.shape[2]
-            passes.margins_dropped(rows[half], places, size, column, width, drop, seed, parts[half])
+            passes.margins_dropped(read, half, width, drop, seed, parts[half])
         else:
-            passes.margins(rows[half], places, size, parts[half])
+            passes.margins(users[half], items[half], user_ids, positives, negatives, parts[half])
     if is_shared:
         meetings = meet(counter, meetings)
     for half in range(first, last):
@@ -58,36 +57,64 @@ def _slope(
         if kept != 1:
             passes.scale(gradient[half], n_rows, kept)
         if drop > 0:
-            column = half * rows.shape[2]
-            passes.gradients_dropped(rows[half], places, size, slope, column, width, drop, seed, gradient[half])
+            passes.gradients_dropped(read, half, places, slope, width, drop, seed, gradient[half])
         else:
-            passes.gradients(rows[half], places, size, slope, weight, gradient[half])
+            passes.gradients(
+                users[half], items[half], user_ids, positives, negatives, places, slope, weight, gradient[half]
+            )
     return meetings
 
 
 @passes.inlined
 def _perturb(
-    rows: NDArray[np.float32],
+    user_state: NDArray[np.float32],
+    item_state: NDArray[np.float32],
+    touched: NDArray[np.int32],
+    n_users: int,
+    n_rows: int,
     gradient: NDArray[np.float32],
     shared: _Shared,
     meetings: int,
     first: int,
     last: int,
-    n_users: int,
-    n_rows: int,
     eps_user: np.float32,
     eps_item: np.float32,
+    rows: NDArray[np.float32],
 ) -> int:
-    """Move rows along their gradients, each by the length of the whole row's; return the meetings so far."""
+    """Write rows, moved along their gradients by the whole row's length, to their slots; return the meetings so far."""
     _, _, squares, counter = shared
     for half in range(first, last):
         passes.lengths(gradient[half], n_rows, squares[half])
     if last - first == 1:
         meetings = meet(counter, meetings)
     for half in range(first, last):
-        passes.perturb(rows, gradient, squares, half, 0, n_users, eps_user)
-        passes.perturb(rows, gradient, squares, half, n_users, n_rows, eps_item)
+        passes.perturb(user_state, half, touched, 0, n_users, gradient, squares, eps_user, rows)
+        passes.perturb(item_state, half, touched, n_users, n_rows, gradient, squares, eps_item, rows)
     return meetings
+
+
+@passes.inlined
+def _perturb_randomly(
+    user_state: NDArray[np.float32],
+    item_state: NDArray[np.float32],
+    touched: NDArray[np.int32],
+    n_users: int,
+    n_rows: int,
+    seed: np.uint64,
+    noise: NDArray[np.float32],
+    first: int,
+    last: int,
+    eps_user: np.float32,
+    eps_item: np.float32,
+    rows: NDArray[np.float32],
+) -> None:
+    """Write rows, moved in random directions, to their slots."""
+    for half in range(first, last):
+        own, column = rows[half, :, 0], half * rows.shape[3]
+        passes.gather(user_state, half, touched, 0, n_users, rows)
+        passes.gather(item_state, half, touched, n_users, n_rows, rows)
+        passes.perturb_randomly(own, noise, column, 0, n_users, eps_user, seed)
+        passes.perturb_randomly(own, noise, column, n_users, n_rows, eps_item, seed)
 
 
 @kernel(reorder=True)
@@ -117,11 +144,13 @@ def _epoch(
     is_random: bool,
     drop: float,
     seed: np.uint64,
+    largest: int,
 ) -> None:
     """Train the halves `first` to `last` of the columns for one epoch, in place; add the summed BPR loss to `totals`.
 
-    A state is (rows, 2, 2, half of the width): of each half the table and Adagrad's sums of squares side by side.
-    The slots of a batch number the rows it touches, users first; `user_slots` and `item_slots` hold -1 between batches.
+    A state is (2, rows, 2, half of the width): of each half the rows, each with Adagrad's sums of squares beside it.
+    The slots of a batch number the rows it touches, users first. `user_slots` and `item_slots` are room for them, with
+    numbers up to `largest`; `rows`, (2, slots, 1, half of the width), is room for perturbed rows.
     Where only one half is asked for, another thread does the other, with the same arrays but slots of its own.
     """
     one = np.float32(1.0)
@@ -129,38 +158,37 @@ def _epoch(
     noise = np.empty(width, np.float32)
     reads = np.zeros(3 * batch, np.int32)
     touched, places = np.empty(3 * batch, np.int32), np.empty((3, batch), np.int32)
-    meetings = 0
+    meetings, base = 0, 0
+    user_slots[:], item_slots[:] = -1, -1
     for start in range(0, len(users), batch):
         stop = min(start + batch, len(users))
         size = stop - start
-        n_users = passes.number_rows(users[start:stop], user_slots, touched, places[0], 0)
-        n_rows = passes.number_rows(positives[start:stop], item_slots, touched, places[1], n_users)
-        n_rows = passes.number_rows(negatives[start:stop], item_slots, touched, places[2], n_rows)
+        if base > largest - 3 * batch:
+            user_slots[:], item_slots[:], base = -1, -1, 0
+        n_users = passes.number_rows(users[start:stop], user_slots, base, touched, places[0], 0)
+        n_rows = passes.number_rows(positives[start:stop], item_slots, base, touched, places[1], n_users)
+        n_rows = passes.number_rows(negatives[start:stop], item_slots, base, touched, places[2], n_rows)
+        base += 3 * batch
         if l2 > 0:
             passes.count_reads(places, size, n_rows, reads)
         own = mix(seed + np.uint64(start) * passes.STEP)
         for half in range(first, last):
-            passes.gather(user_state, half, touched, 0, n_users, rows[half])
-            passes.gather(item_state, half, touched, n_users, n_rows, rows[half])
-            gradient[half, :n_rows] = 0
-        drawn = (width, drop, own)
-        meetings = _slope(rows, places, size, gradient, n_rows, shared, totals, meetings, first, last, drawn, one, one)
+            passes.near(user_state, half, touched, 0, n_users, gradient[half])
+            passes.near(item_state, half, touched, n_users, n_rows, gradient[half])
+        drawn, who = (width, drop, own), (first, last)
+        read = (user_state, item_state, users[start:stop], positives[start:stop], negatives[start:stop])
+        meetings = _slope(read, places, gradient, n_rows, shared, totals, meetings, *who, drawn, one, one)
         if is_adversarial:
+            held = (user_state, item_state, touched, n_users, n_rows)
             if is_random:
-                for half in range(first, last):
-                    column = half * user_state.shape[3]
-                    passes.perturb_randomly(rows[half], noise, column, 0, n_users, eps_user, own)
-                    passes.perturb_randomly(rows[half], noise, column, n_users, n_rows, eps_item, own)
+                _perturb_randomly(*held, own, noise, *who, eps_user, eps_item, rows)
             else:
-                more = (n_users, n_rows, eps_user, eps_item)
-                meetings = _perturb(rows, gradient, shared, meetings, first, last, *more)
-            added = (drawn, clean, weight)
-            meetings = _slope(rows, places, size, gradient, n_rows, shared, moved, meetings, first, last, *added)
+                meetings = _perturb(*held, gradient, shared, meetings, *who, eps_user, eps_item, rows)
+            read = (rows, rows, places[0, :size], places[1, :size], places[2, :size])
+            meetings = _slope(read, places, gradient, n_rows, shared, moved, meetings, *who, drawn, clean, weight)
         for half in range(first, last):
             passes.adagrad(user_state, half, touched, 0, n_users, gradient[half], reads, rate, l2)
             passes.adagrad(item_state, half, touched, n_users, n_rows, gradient[half], reads, rate, l2)
-        passes.free_rows(user_slots, touched, 0, n_users)
-        passes.free_rows(item_slots, touched, n_users, n_rows)
 
 
 @dataclass
@@ -196,6 +224,7 @@ class FactorTrainer:
     clean: float = 1.0
     is_random: bool = False
     drop: float = 0.0
+    _largest: int = field(init=False, default=np.iinfo(np.int32).max)
     _user_state: NDArray[np.float32] = field(init=False)
     _item_state: NDArray[np.float32] = field(init=False)
     _user_slots: NDArray[np.int32] = field(init=False)
@@ -208,17 +237,17 @@ class FactorTrainer:
 
     def _state(self, table: Matrix) -> NDArray[np.float32]:
         half = (table.shape[1] + 1) // 2
-        state = np.empty((len(table), 2, 2, half), np.float32)
+        state = aligned(2, len(table), 2, half)
         state[:, :, 0] = 0
         state[:, :, 1] = self.accumulator
-        state[:, 0, 0], state[:, 1, 0, : table.shape[1] - half] = table[:, :half], table[:, half:]
+        state[0, :, 0], state[1, :, 0, : table.shape[1] - half] = table[:, :half], table[:, half:]
         return state
 
     def write(self) -> None:
         """Write what was learnt into the two tables."""
         for table, state in ((self.user_table, self._user_state), (self.item_table, self._item_state)):
             half = state.shape[3]
-            table[:, :half], table[:, half:] = state[:, 0, 0], state[:, 1, 0, : table.shape[1] - half]
+            table[:, :half], table[:, half:] = state[0, :, 0], state[1, :, 0, : table.shape[1] - half]
 
     def epoch(self, triplets: Triplets, share: float = 1.0, seed: int = 0) -> float:
         """Train on the triplets in their order; return the summed BPR loss, each batch before its update.
@@ -231,9 +260,8 @@ class FactorTrainer:
         threads = min(2, torch.get_num_threads())
         batch = max(min(self.batch, len(triplets)), 1)
         half = self._user_state.shape[3]
-        rows, gradient = np.empty((2, 3 * batch, half), np.float32), np.empty((2, 3 * batch, half), np.float32)
-        shared = (np.empty((2, batch), np.float32), np.empty(batch, np.float32), np.empty((2, 3 * batch), np.float32),
-                  np.zeros(1, np.int64))  # fmt: skip
+        rows, gradient = aligned(2, 3 * batch, 1, half), aligned(2, 3 * batch, half)
+        shared = (aligned(2, batch), aligned(batch), aligned(2, 3 * batch), np.zeros(1, np.int64))
         totals = np.zeros(2)
 
         def run(first: int) -> None:
@@ -263,6 +291,7 @@ class FactorTrainer:
                 self.is_random,
                 self.drop,
                 np.uint64(seed),
+                self._largest,
             )
 
         if threads == 2:

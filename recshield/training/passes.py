@@ -2,6 +2,8 @@
 
 A table lies in two halves of equal width, an odd last column padded with zeros: two threads train one half each, and
 meet where a score difference or a length needs both. One thread does the halves in turn, to the same last bit.
+
+Rows are read by their numbers, `users[u, 0, k]`: of a view of each row, Numba counts the references in some loops.
 """
 
 from __future__ import annotations
@@ -17,28 +19,33 @@ from recshield.core.lowlevel import prefetch, wide
 from recshield.training.draws import mix
 
 Matrix = NDArray[np.float32]
+Ids = NDArray[np.int32]
+#: Where a batch reads its rows, (2, rows, any, half of the width) for users and for items, of which it reads [:, :, 0];
+#: and the rows of each triplet's user, of its positive and of its negative item.
+Read = tuple[NDArray[np.float32], NDArray[np.float32], Ids, Ids, Ids]
 
 STEP = np.uint64(0x9E3779B97F4A7C15)
 #: Squared lengths below this lose digits to underflow.
 _TINY = np.float32(1e-30)
 #: Values below this count as it where they are divided by.
 _SMALLEST = np.float32(1e-37)
-#: Rows that are asked for before they are copied, and floats in a cache line.
-_AHEAD, _LINE = 16, 16
+#: Floats in a cache line.
+_LINE = 16
 inlined = numba.njit(**REORDERED)
 
 
 @inlined
-def number_rows(
-    ids: NDArray[np.int32], slots: NDArray[np.int32], touched: NDArray[np.int32], places: NDArray[np.int32], count: int
-) -> int:
-    """Give each new id the next slot, write every id's slot to `places`, return the number of slots used."""
+def number_rows(ids: Ids, slots: Ids, base: int, touched: Ids, places: Ids, count: int) -> int:
+    """Give each new id the next slot, write every id's slot to `places`, return the number of slots used.
+
+    `slots` holds `base` and more for the ids that have a slot, so that a larger base takes all slots back.
+    """
     for spot in range(len(ids)):
         row = ids[spot]
-        slot = slots[row]
+        slot = slots[row] - base
         if slot < 0:
             slot = count
-            slots[row] = slot
+            slots[row] = base + slot
             touched[slot] = row
             count += 1
         places[spot] = slot
@@ -46,38 +53,44 @@ def number_rows(
 
 
 @inlined
-def free_rows(slots: NDArray[np.int32], touched: NDArray[np.int32], first: int, last: int) -> None:
-    """Take the slots of touched rows back."""
+def gather(
+    state: NDArray[np.float32], half: int, touched: Ids, first: int, last: int, rows: NDArray[np.float32]
+) -> None:
+    """Copy the touched rows of one half to their slots."""
     for slot in range(first, last):
-        slots[touched[slot]] = -1
+        rows[half, slot, 0] = state[half, touched[slot], 0]
 
 
 @inlined
-def gather(
-    state: NDArray[np.float32], half: int, touched: NDArray[np.int32], first: int, last: int, rows: Matrix
+def near(
+    state: NDArray[np.float32], half: int, touched: NDArray[np.int32], first: int, last: int, gradient: Matrix
 ) -> None:
-    """Copy touched rows to their slots, and bring them and their sums of squares near for the update."""
+    """Ask for touched rows and their sums of squares, and make their gradient zero meanwhile."""
     wide()
     width = state.shape[3]
     for slot in range(first, last):
-        if slot + _AHEAD < last:
-            place = (np.int64(touched[slot + _AHEAD]) * 2 + half) * 2 * width
-            for k in range(0, 2 * width, _LINE):
-                prefetch(state, place + k)
-        source, goal = state[touched[slot], half, 0], rows[slot]
-        for k in range(len(goal)):
-            goal[k] = source[k]
+        place = (half * state.shape[1] + np.int64(touched[slot])) * 2 * width
+        for k in range(0, 2 * width, _LINE):
+            prefetch(state, place + k)
+    gradient[first:last] = 0
 
 
 @inlined
-def margins(rows: Matrix, places: NDArray[np.int32], size: int, out: NDArray[np.float32]) -> None:
+def margins(
+    users: NDArray[np.float32],
+    items: NDArray[np.float32],
+    user_ids: Ids,
+    positives: Ids,
+    negatives: Ids,
+    out: NDArray[np.float32],
+) -> None:
     """Write the part of each score difference (Eq. 12) that comes from these columns."""
     wide()
-    for spot in range(size):
-        user, liked, other = rows[places[0, spot]], rows[places[1, spot]], rows[places[2, spot]]
+    for spot in range(len(user_ids)):
+        u, i, j = user_ids[spot], positives[spot], negatives[spot]
         margin = np.float32(0.0)
-        for k in range(len(user)):
-            margin += user[k] * (liked[k] - other[k])
+        for k in range(users.shape[2]):
+            margin += users[u, 0, k] * (items[i, 0, k] - items[j, 0, k])
         out[spot] = margin
 
 
@@ -97,29 +110,36 @@ def slopes(parts: Matrix, first: int, last: int, out: NDArray[np.float32]) -> fl
 
 @inlined
 def gradients(
-    rows: Matrix, places: NDArray[np.int32], size: int, slope: NDArray[np.float32], weight: np.float32, out: Matrix
+    users: NDArray[np.float32],
+    items: NDArray[np.float32],
+    user_ids: Ids,
+    positives: Ids,
+    negatives: Ids,
+    places: NDArray[np.int32],
+    slope: NDArray[np.float32],
+    weight: np.float32,
+    out: Matrix,
 ) -> None:
-    """Add `weight` times the gradient of the summed BPR loss at `rows` (Eq. 13 and 14) to `out`."""
+    """Add `weight` times the gradient of the summed BPR loss at the rows read (Eq. 13 and 14) to `out`."""
     wide()
-    for spot in range(size):
-        u, i, j = places[0, spot], places[1, spot], places[2, spot]
-        user, liked, other = rows[u], rows[i], rows[j]
-        to_user, to_liked, to_other = out[u], out[i], out[j]
+    width = users.shape[2]
+    for spot in range(len(user_ids)):
+        u, i, j = user_ids[spot], positives[spot], negatives[spot]
+        to_user, to_liked, to_other = places[0, spot], places[1, spot], places[2, spot]
         held = weight * slope[spot]
-        for k in range(len(user)):
-            to_user[k] -= held * (liked[k] - other[k])
-        for k in range(len(user)):
-            to_liked[k] -= held * user[k]
-        for k in range(len(user)):
-            to_other[k] += held * user[k]
+        for k in range(width):
+            out[to_user, k] -= held * (items[i, 0, k] - items[j, 0, k])
+        for k in range(width):
+            out[to_liked, k] -= held * users[u, 0, k]
+        for k in range(width):
+            out[to_other, k] += held * users[u, 0, k]
 
 
 @inlined
 def _read_dropped(
-    rows: Matrix,
-    places: NDArray[np.int32],
+    read: Read,
+    half: int,
     spot: int,
-    column: int,
     width: int,
     drop: float,
     seed: np.uint64,
@@ -127,12 +147,16 @@ def _read_dropped(
 ) -> None:
     """Read a triplet's rows with values dropped at random, each read on its own, and the rest divided by 1 - drop.
 
-    What is dropped depends on the seed, the triplet and the column in the whole table: `column` is the first one here.
+    What is dropped depends on the seed, the triplet and the column in the whole table.
     """
+    users, items, user_ids, positives, negatives = read
+    column = half * users.shape[3]
     scale = np.float32(1.0 / (1.0 - drop))
     edge = np.uint64(drop * 9007199254740992.0)  # 2^53
     for role in range(3):
-        row = rows[places[role, spot]]
+        row = users[half, user_ids[spot], 0]
+        if role > 0:
+            row = items[half, positives[spot] if role == 1 else negatives[spot], 0]
         for k in range(len(row)):
             bits = mix(seed + np.uint64((spot * 3 + role) * width + column + k) * STEP) >> np.uint64(11)
             out[role, k] = scale * row[k] if bits >= edge else np.float32(0.0)
@@ -140,19 +164,17 @@ def _read_dropped(
 
 @inlined
 def margins_dropped(
-    rows: Matrix,
-    places: NDArray[np.int32],
-    size: int,
-    column: int,
+    read: Read,
+    half: int,
     width: int,
     drop: float,
     seed: np.uint64,
     out: NDArray[np.float32],
 ) -> None:
     """Do as `margins` with values dropped at random."""
-    kept = np.empty((3, rows.shape[1]), np.float32)
-    for spot in range(size):
-        _read_dropped(rows, places, spot, column, width, drop, seed, kept)
+    kept = np.empty((3, read[0].shape[3]), np.float32)
+    for spot in range(len(read[2])):
+        _read_dropped(read, half, spot, width, drop, seed, kept)
         margin = np.float32(0.0)
         for k in range(kept.shape[1]):
             margin += kept[0, k] * (kept[1, k] - kept[2, k])
@@ -161,22 +183,22 @@ def margins_dropped(
 
 @inlined
 def gradients_dropped(
-    rows: Matrix,
+    read: Read,
+    half: int,
     places: NDArray[np.int32],
-    size: int,
     slope: NDArray[np.float32],
-    column: int,
     width: int,
     drop: float,
     seed: np.uint64,
     out: Matrix,
 ) -> None:
     """Do as `gradients` with the values dropped that `margins_dropped` dropped."""
-    kept = np.empty((3, rows.shape[1]), np.float32)
+    column = half * read[0].shape[3]
+    kept = np.empty((3, read[0].shape[3]), np.float32)
     scale = np.float32(1.0 / (1.0 - drop))
     edge = np.uint64(drop * 9007199254740992.0)  # 2^53
-    for spot in range(size):
-        _read_dropped(rows, places, spot, column, width, drop, seed, kept)
+    for spot in range(len(read[2])):
+        _read_dropped(read, half, spot, width, drop, seed, kept)
         for role in range(3):
             to_row = out[places[role, spot]]
             for k in range(kept.shape[1]):
@@ -247,7 +269,7 @@ def lengths(gradient: Matrix, n_rows: int, out: NDArray[np.float32]) -> None:
 
 @inlined
 def _perturb_tiny(
-    rows: NDArray[np.float32], gradient: NDArray[np.float32], half: int, slot: int, eps: np.float32
+    row: NDArray[np.float32], gradient: NDArray[np.float32], half: int, slot: int, eps: np.float32
 ) -> None:
     """Move a row where the squares of the gradient underflow."""
     largest = np.float32(0.0)
@@ -261,30 +283,31 @@ def _perturb_tiny(
                 scaled = gradient[part, slot, k] / largest
                 length += scaled * scaled
         for k in range(gradient.shape[2]):
-            rows[half, slot, k] += eps * (gradient[half, slot, k] / largest) / np.float32(math.sqrt(length))
+            row[k] += eps * (gradient[half, slot, k] / largest) / np.float32(math.sqrt(length))
 
 
 @inlined
 def perturb(
-    rows: NDArray[np.float32],
-    gradient: NDArray[np.float32],
-    parts: Matrix,
+    state: NDArray[np.float32],
     half: int,
+    touched: Ids,
     first: int,
     last: int,
+    gradient: NDArray[np.float32],
+    parts: Matrix,
     eps: np.float32,
+    rows: NDArray[np.float32],
 ) -> None:
-    """Move each row by eps along its summed gradient (Eq. 8 and 15); a row with a zero gradient stays."""
+    """Write each touched row to its slot, moved along its summed gradient (Eq. 8 and 15), or as it is without one."""
     wide()
     for slot in range(first, last):
         length = parts[0, slot] + parts[1, slot]
-        if length > _TINY:
-            row, slope = rows[half, slot], gradient[half, slot]
-            factor = eps / np.float32(math.sqrt(length))
-            for k in range(len(row)):
-                row[k] += factor * slope[k]
-        else:
-            _perturb_tiny(rows, gradient, half, slot, eps)
+        row, held, slope = rows[half, slot, 0], state[half, touched[slot], 0], gradient[half, slot]
+        factor = eps / np.float32(math.sqrt(length)) if length > _TINY else np.float32(0.0)
+        for k in range(len(row)):
+            row[k] = held[k] + factor * slope[k]
+        if length <= _TINY:
+            _perturb_tiny(row, gradient, half, slot, eps)
 
 
 @inlined
@@ -328,7 +351,7 @@ def adagrad(
     wide()
     for slot in range(first, last):
         place = touched[slot]
-        row, total, slope = state[place, half, 0], state[place, half, 1], gradient[slot]
+        row, total, slope = state[half, place, 0], state[half, place, 1], gradient[slot]
         shrink = np.float32(2.0) * l2 * np.float32(reads[slot])
         for k in range(len(row)):
             step = slope[k] + shrink * row[k]

@@ -154,14 +154,15 @@ def test_dropping_nothing_is_no_dropping_bit_for_bit() -> None:
 def test_kept_values_are_scaled_so_that_their_mean_stays(drop: float) -> None:
     """With items of zeros every slope is 1/2: the positive's gradient is -1/2 mask_item mask_user user, of mean -1/2."""
     size, width = 20_000, 4
-    rows = np.zeros((3, width), np.float32)
-    rows[0] = 1.0
+    rows = np.zeros((2, 3, 1, width), np.float32)
+    rows[0, 0] = 1.0
     places = np.repeat(np.arange(3, dtype=np.int32)[:, None], size, axis=1)
+    read = (rows, rows, *places)
     gradient, reads = np.zeros((3, width), np.float32), np.zeros(3, np.int32)
     parts, slope, dropped = np.zeros((2, size), np.float32), np.zeros(size, np.float32), (drop, np.uint64(mix(3)))
-    passes.margins_dropped(rows, places, size, 0, width, *dropped, parts[0])
+    passes.margins_dropped(read, 0, width, *dropped, parts[0])
     assert passes.slopes(parts, 0, size, slope) == pytest.approx(size * math.log(2))
-    passes.gradients_dropped(rows, places, size, slope, 0, width, *dropped, gradient)
+    passes.gradients_dropped(read, 0, places, slope, width, *dropped, gradient)
     passes.count_reads(places, size, 3, reads)
     # Each product of two masks is 1 / (1 - drop)^2 with probability (1 - drop)^2, else 0.
     spread = 0.5 * math.sqrt(1 / (1 - drop) ** 2 - 1) / math.sqrt(size)

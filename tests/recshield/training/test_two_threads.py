@@ -12,7 +12,7 @@ import torch
 
 from recshield.core.compiled import REORDERED, kernel
 from recshield.core.halves import both
-from recshield.core.lowlevel import meet, prefetch, release, wide
+from recshield.core.lowlevel import aligned, meet, prefetch, release, wide
 from recshield.data.interactions import Interactions
 from recshield.training import epoch_triplets, kernels
 from recshield.training.kernels import FactorTrainer
@@ -65,6 +65,30 @@ def test_two_threads_train_what_one_trains_to_the_last_bit(mode: str, width: int
 @pytest.mark.parametrize("batch", [1, 3, 1000])
 def test_batches_of_any_size_are_the_same_on_two_threads(batch: int) -> None:
     assert trained(5, MODES["apr"], 2, batch) == trained(5, MODES["apr"], 1, batch)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_slots_that_run_out_of_numbers_begin_again(threads: int) -> None:
+    """An epoch of three batches and more whose slots have numbers for two, or for one only."""
+    torch.set_num_threads(threads)
+    found = []
+    for largest in (2**31 - 1, 7 * 64, 1):
+        user, item = (np.random.default_rng(n).normal(0, 0.3, (n, 5)).astype(np.float32) for n in (40, 30))
+        trainer = FactorTrainer(user, item, 64, 0.05, 0.1, eps_user=0.5, eps_item=0.5, weight=1.0)
+        trainer._largest = largest
+        trainer.epoch(epoch_triplets(rows(), 0, 0))
+        trainer.write()
+        found.append((user.tobytes(), item.tobytes()))
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 1000, 2, 32)])
+def test_aligned_room_begins_with_a_line_of_the_cache(shape: tuple[int, ...]) -> None:
+    for _ in range(5):
+        held = aligned(*shape)
+        assert held.ctypes.data % 64 == 0
+        assert (held.shape, held.dtype, held.flags.c_contiguous) == (shape, np.float32, True)
+        held[...] = 1.0
 
 
 def test_gradients_so_small_that_their_squares_underflow_move_rows_alike() -> None:
