@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import math
 import os
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
@@ -177,6 +179,48 @@ def test_a_kernel_is_cached_in_our_folder_and_loaded_from_there(module, compilat
     assert sum(first.stats.cache_hits.values()) == 0
     assert sum(second.stats.cache_hits.values()) == 1
     assert {path: path.stat().st_mtime_ns for path in cached} == cached
+
+
+INNER = """
+import numba
+from toy_constants import FACTOR
+
+SHIFT = {shift}
+
+@numba.njit
+def step(value):
+    return value * FACTOR + SHIFT
+"""
+OUTER = """
+from recshield.core.compiled import kernel
+{how}
+
+@kernel(reorder=False)
+def stepped(value):
+    return {call}(value)
+"""
+WAYS = {"module": ("import toy_inner", "toy_inner.step"), "name": ("from toy_inner import step", "step")}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cached_kernel_is_that_of_the_sources_it_was_made_of(way, compilations, tmp_path, monkeypatch):
+    """Its own file stays the same, to the second; what is compiled into it changes."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    how, call = WAYS[way]
+    (tmp_path / "toy_outer.py").write_text(OUTER.format(how=how, call=call))
+    found, hits = [], []
+    for factor, shift in ((2, 1), (2, 3), (5, 3), (2, 1)):
+        (tmp_path / "toy_constants.py").write_text(f"FACTOR = {factor}\n")
+        (tmp_path / "toy_inner.py").write_text(INNER.format(shift=shift))
+        for name in ("toy_outer", "toy_inner", "toy_constants"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        found.append(importlib.import_module("toy_outer").stepped(10))
+        hits.append(sum(compilations[-1].stats.cache_hits.values()))
+    assert found == [21, 23, 53, 21]
+    assert hits == [0, 0, 0, 1], "what was compiled from the same sources is loaded"
 
 
 @not_windows
