@@ -9,13 +9,12 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from numbers import Number
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import platformdirs
 
+from recshield.core.made_of import parts_of
 from recshield.core.settings import CACHE_VARIABLE
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
@@ -97,49 +96,37 @@ def observed(around: Callable[[str], contextlib.AbstractContextManager[Any]]) ->
         _observers.remove(around)
 
 
-def _sources(names: dict[str, Any], seen: dict[str, None]) -> Iterator[bytes]:
-    """Yield the sources that kernels of a module can be made of: its own, and those of what compiled code it names.
-
-    Args:
-        names: what the module names.
-        seen: the files that were there before, to which its own is added.
-    """
-    import numba
-
-    file = names.get("__file__")
-    if file is None or file in seen:
-        return
-    seen[file] = None
-    yield Path(file).read_bytes()
-    for name, value in sorted(names.items()):
-        if isinstance(value, Number | str) and not name.startswith("__"):
-            yield f"{name}={value!r};".encode()  # imported or not: a kernel keeps what it was compiled with
-        elif isinstance(value, numba.core.dispatcher.Dispatcher):
-            yield from _sources(value.py_func.__globals__, seen)
-        elif type(value).__name__ == "_Intrinsic":
-            yield from _sources(value._defn.__globals__, seen)
-        elif isinstance(value, ModuleType) and value.__name__.split(".")[0] not in ("numba", "llvmlite"):
-            held = vars(value)
-            if any(isinstance(one, numba.core.dispatcher.Dispatcher) for one in held.values()):
-                yield from _sources(held, seen)
-
-
 def _compile(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
     import numba
 
-    # Numba's own keys know the kernel's file alone: neither the options nor what is compiled into it.
-    written = repr(
-        sorted((name, sorted(value) if isinstance(value, set) else value) for name, value in options.items())
-    )
-    made_of = hashlib.blake2b(written.encode(), digest_size=8)
-    for part in _sources(function.__globals__, {}):
-        made_of.update(part)
-    folder = cache_folder() / "numba" / made_of.hexdigest()
-    is_private = private_folder(folder.parent) and private_folder(folder)
+    compiled = functools.partial(numba.njit, nogil=True, **options)
+    folder = _folder(function, options)
+    if folder is None:
+        return cast("Callable[..., Any]", compiled()(function))
     before = numba.config.CACHE_DIR
     try:
-        if is_private:
-            numba.config.CACHE_DIR = str(folder)  # chosen when a function is decorated
-        return cast("Callable[..., Any]", numba.njit(cache=is_private, nogil=True, **options)(function))
+        numba.config.CACHE_DIR = str(folder)  # chosen when a function is decorated
+        return cast("Callable[..., Any]", compiled(cache=True)(function))
+    except RuntimeError:  # Numba caches nothing that has no file
+        return cast("Callable[..., Any]", compiled()(function))
     finally:
         numba.config.CACHE_DIR = before
+
+
+def _folder(function: Callable[..., Any], options: dict[str, Any]) -> Path | None:
+    """Return where a kernel is cached, a folder for each thing that it can be made of; None where it cannot be.
+
+    Numba's own keys know neither the options nor what is compiled into a kernel: an old one would be loaded.
+    """
+    parent = cache_folder() / "numba"
+    if not private_folder(parent):
+        return None
+    written = sorted((name, sorted(value) if isinstance(value, set) else value) for name, value in options.items())
+    digest = hashlib.blake2b(repr(written).encode(), digest_size=8)
+    try:
+        for part in parts_of(function):
+            digest.update(part)
+    except Exception:  # what cannot be told from something else is compiled each time
+        return None
+    folder = parent / digest.hexdigest()
+    return folder if private_folder(folder) else None

@@ -17,7 +17,7 @@ from recshield.core.compiled import REORDERED
 
 #: Looks at the counter before the processor is offered to other threads.
 _SPINS = 2000
-#: Bytes that processors fetch together: two lines of the cache.
+#: Bytes that processors may fetch together: two lines of the cache, of 64 bytes each.
 _PAIR = 128
 _give_way = types.ExternalFunction("sched_yield" if os.name == "posix" else "SwitchToThread", types.int32())
 
@@ -54,7 +54,7 @@ def prefetch(typing: Any, array: Any, place: Any) -> Any:  # noqa: ARG001
         address = builder.bitcast(builder.gep(held.data, [arguments[1]]), ir.PointerType(ir.IntType(8)))
         wanted = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
         call = cgutils.get_or_insert_function(builder.module, wanted, "llvm.prefetch.p0i8")
-        # For reading, which is a little faster for rows of one thread alone, to keep in all caches, data.
+        # For reading, to keep in all caches, data: as fast as for writing, where no other thread has the line.
         builder.call(call, [address, *(ir.Constant(number, value) for value in (0, 3, 1))])
         return context.get_dummy_value()
 
@@ -92,8 +92,8 @@ def meet(counter: Any, meetings: int) -> int:
 def aligned(*shape: int) -> NDArray[np.float32]:
     """Return float32 room that begins with a line of the cache, its values unknown.
 
-    NumPy's own begins 16 bytes after one: every wide read then touches two lines, and where two threads write one
-    part each, they share the line between.
+    NumPy's own mostly begins in the middle of one: every wide read then touches two lines, and where two threads write
+    one part each, they share the line between.
     """
     size = 4 * math.prod(shape)
     held = np.empty(size + _PAIR, np.uint8)

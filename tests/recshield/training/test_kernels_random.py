@@ -172,6 +172,19 @@ def test_kept_values_are_scaled_so_that_their_mean_stays(drop: float) -> None:
     assert reads.tolist() == [size] * 3
 
 
+@pytest.mark.parametrize(
+    "settings", [{"drop": 0.5}, {"eps_user": 0.5, "eps_item": 0.5, "weight": 1.0, "is_random": True}]
+)
+def test_another_batch_drops_and_moves_otherwise(settings: dict) -> None:
+    """Two triplets of other rows with the same values, which nothing but what is drawn can tell apart."""
+    user, item = np.tile(np.float32(P), (2, 1)), np.repeat(np.float32(Q), 2, axis=0)
+    trainer = FactorTrainer(user, item, 1, 0.05, 0.1, **settings)
+    trainer.epoch(Triplets(*(np.array(rows, np.int32) for rows in ([0, 1], [0, 1], [2, 3]))), seed=4)
+    trainer.write()
+    assert np.abs(user[0] - user[1]).max() > 1e-3
+    assert np.abs(item[0] - item[1]).max() > 1e-3
+
+
 def test_another_epoch_drops_and_moves_otherwise() -> None:
     for settings in ({"drop": 0.5}, {"eps_user": 0.5, "eps_item": 0.5, "weight": 1.0, "is_random": True}):
         outcomes = {trained(seed, **settings)[0].tobytes() for seed in range(6)}

@@ -79,6 +79,9 @@ def test_slots_that_run_out_of_numbers_begin_again(threads: int) -> None:
         trainer.epoch(epoch_triplets(rows(), 0, 0))
         trainer.write()
         found.append((user.tobytes(), item.tobytes()))
+        numbers = max(trainer._user_slots.max(), trainer._item_slots.max())
+        assert numbers < max(largest, 3 * 64), "no larger number was given out"
+        assert (numbers > 7 * 64) == (largest > 7 * 64), "and there would have been larger ones"
     assert found[0] == found[1] == found[2]
 
 
@@ -89,6 +92,13 @@ def test_aligned_room_begins_with_a_line_of_the_cache(shape: tuple[int, ...]) ->
         assert held.ctypes.data % 64 == 0
         assert (held.shape, held.dtype, held.flags.c_contiguous) == (shape, np.float32, True)
         held[...] = 1.0
+
+
+def test_tables_begin_with_a_line_of_the_cache() -> None:
+    """Or epochs take half as long again: the threads share a line, and wide reads touch two."""
+    for n_rows in range(1000, 1020):  # by chance, some would
+        trainer = FactorTrainer(np.zeros((n_rows, 64), np.float32), np.zeros((30, 64), np.float32), 64, 0.05, 0.1)
+        assert trainer._user_state.ctypes.data % 64 == trainer._item_state.ctypes.data % 64 == 0
 
 
 def test_gradients_so_small_that_their_squares_underflow_move_rows_alike() -> None:
