@@ -95,7 +95,7 @@ def test_the_penalty_is_that_of_equation_10() -> None:
     user, item, projection = (held.detach() for held in (model.user, model.item, model.projection))
     rows = [user[0], user[3], item[1], item[1], item[2], item[4]]
     wanted = 0.5 * (sum(float((row**2).sum()) for row in rows) + 2 * float((projection**2).sum()))
-    assert float(model.penalty(batch)) == pytest.approx(wanted, rel=1e-6)
+    assert model.penalty(batch).item() == pytest.approx(wanted, rel=1e-6)
 
 
 def test_features_are_no_part_of_the_state_and_a_copy_shares_the_images() -> None:
