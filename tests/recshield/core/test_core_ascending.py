@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from recshield.core import norms
+from recshield.core.ascending import ascend_rows
 from recshield.core.norms import ascended, measure
 from recshield.core.surfaces import Budget, Surface
 
@@ -102,3 +104,22 @@ def test_a_step_on_two_threads_is_the_step(rows: int, monkeypatch: pytest.Monkey
         torch.set_num_threads(before)
     assert torch.equal(made[0], made[1])
     assert torch.equal(made[0], made[2])
+
+
+@pytest.mark.parametrize("width", [1, 5, 64])
+def test_the_largest_of_a_row_is_found_whatever_it_is(width: int) -> None:
+    """Zeros of both signs, what is tiny, huge, infinite or no number, and rows that do not lie one behind the other."""
+    rng = np.random.default_rng(0)
+    along = rng.normal(size=(12, 2 * width)).astype(np.float32)[:, ::2]
+    along[0], along[1], along[2], along[3, 0], along[4, -1], along[5] = 0.0, -0.0, 1e-42, 3e38, -3e38, 1e-30
+    along[6, 0], along[7, -1] = np.inf, np.nan
+    held, found = np.zeros((12, width), np.float32), np.empty((12, width), np.float32)
+    ascend_rows(held, along, np.float32(1.0), np.float32(0.5), found)
+    lengths = np.linalg.norm(found.astype(np.float64), axis=1)
+    assert lengths[:6] == pytest.approx([0, 0, 0.5, 0.5, 0.5, 0.5], abs=1e-6)
+    assert lengths[8:] == pytest.approx([0.5] * 4, abs=1e-6)
+    assert not np.isfinite(lengths[6:8]).any(), "seen by whoever looks for it, and not hidden"
+    sure = [2, 3, 4, 5, 8, 9, 10, 11]
+    wanted = along[sure].astype(np.float64)
+    wanted *= 0.5 / np.linalg.norm(wanted, axis=1, keepdims=True)
+    assert found[sure] == pytest.approx(wanted, abs=1e-6)
